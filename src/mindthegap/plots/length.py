@@ -1,0 +1,198 @@
+"""Do longer videos lose more to tracking? Shares of the gaps per object, by the length of the video."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from mindthegap.errors import InputError, MindTheGapError
+from mindthegap.files import read_json
+from mindthegap.plots.style import (
+    FULL_WIDTH_INCHES,
+    GAPS,
+    mark_synthetic,
+    method_label,
+    method_rank,
+    paper_style,
+    plain_text,
+)
+from mindthegap.plots.tables import KEYS, read_parquet
+
+THRESHOLDS = 10  # IoU .50, .55, ... .95
+_COLUMNS = (*KEYS, "video_id", "object_id", "hits_ranking", "hits_tracking", "hits_classification")
+# Okabe & Ito without yellow, which is lost on white; a marker each, so that the lines survive grey print.
+_LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+_DASHES = ("-", "--", ":", "-.")
+
+
+def dataset_file(tracks: str | Path, split: str = "diagnostic") -> Path:
+    """Ground truth that belongs to ``results/<scale>/oracle/<dataset>/<method>-<backbone>/<seed>/tracks.parquet``."""
+    folder = Path(tracks).absolute().parent
+    return folder.parents[3] / "datasets" / folder.parents[1].name / f"{split}.json"
+
+
+def video_lengths(ground_truth: str | Path) -> tuple[dict[int, int], bool]:
+    """Length in annotated frames by video id, and whether the ground truth calls itself synthetic.
+
+    Raises:
+        InputError: The file is missing or its ``videos`` have no usable id and length.
+    """
+    content = read_json(ground_truth)
+    videos = content.get("videos") if isinstance(content, dict) else None
+    if not isinstance(videos, list):
+        raise InputError(ground_truth, "videos", "is missing", "give the ground truth in YouTube-VIS JSON")
+    lengths: dict[int, int] = {}
+    for i, video in enumerate(videos):
+        length = video.get("length") if isinstance(video, dict) else None
+        if not isinstance(length, int) or not isinstance(video.get("id"), int) or length < 1:
+            raise InputError(ground_truth, f"videos[{i}]", "has no id or length", "check with `mindthegap validate`")
+        lengths[video["id"]] = length
+    info = content.get("info")
+    return lengths, bool(isinstance(info, dict) and info.get("synthetic"))
+
+
+def track_table(tracks: Iterable[str | Path], ground_truths: Mapping[str, str | Path] | None = None) -> pd.DataFrame:
+    """Reads tracks.parquet of any number of experiments and adds each video's length.
+
+    Args:
+        tracks: tracks.parquet files of :func:`mindthegap.diagnose`.
+        ground_truths: Ground-truth file by dataset name; by default the one at the dataset's place under ``results/``.
+
+    Returns:
+        One row per experiment and non-crowd object: ``dataset, method, backbone, seed, video_id, object_id,
+        hits_ranking, hits_tracking, hits_classification`` (0-10 thresholds), ``video_length`` (annotated frames),
+        ``synthetic``.
+
+    Raises:
+        InputError: A file cannot be used, or a video of the table is not in the ground truth.
+        MindTheGapError: There are no files.
+    """
+    frames = []
+    known: dict[Path, tuple[dict[int, int], bool]] = {}
+    for path in tracks:
+        frame = read_parquet(path, _COLUMNS)[list(_COLUMNS)].copy()
+        for dataset, part in frame.groupby("dataset", sort=False):
+            source = Path((ground_truths or {}).get(str(dataset)) or dataset_file(path))
+            if source not in known:
+                known[source] = video_lengths(source)
+            lengths, synthetic = known[source]
+            unknown = sorted(set(part["video_id"]) - set(lengths))
+            if unknown:
+                problem = f"video {unknown[0]} is not in {source}"
+                raise InputError(path, "video_id", problem, "give the ground truth that was diagnosed")
+            frames.append(part.assign(video_length=part["video_id"].map(lengths), synthetic=synthetic))
+    if not frames:
+        raise MindTheGapError("No tracks.parquet with objects was given: run `mindthegap diagnose` first.")
+    return pd.concat(frames, ignore_index=True)
+
+
+def length_edges(lengths: Iterable[int], bins: int = 4) -> list[int]:
+    """Upper ends of the length bins: quantiles of the videos' lengths, distinct integers, the last is the maximum."""
+    values = np.asarray(sorted(lengths))
+    quantiles = np.quantile(values, np.arange(1, bins + 1) / bins, method="inverted_cdf")
+    return sorted({int(value) for value in quantiles})
+
+
+def length_frame(tracks: pd.DataFrame, bins: int = 4) -> pd.DataFrame:
+    """Mean share of each gap per object, by video length.
+
+    An object's shares are counted in the ten IoU thresholds of VIS: tracking = thresholds that its track reaches only
+    once identities are repaired, classification = only once classes are repaired too, segmentation = never. They are
+    per-object recall, free of AP's ranking and of its average over classes, so they resemble the gaps in AP points
+    but do not add up to them.
+
+    Args:
+        tracks: Columns of :func:`track_table`.
+        bins: Number of bins; fewer when lengths repeat. The same bins serve all datasets.
+
+    Returns:
+        One row per dataset, method, backbone and bin: ``length_from, length_to`` (annotated frames), ``videos,
+        objects, seeds, synthetic``, and ``tracking, classification, segmentation`` in points (0-100), mean over seeds.
+    """
+    videos = tracks.drop_duplicates(["dataset", "video_id"])
+    edges = length_edges(videos["video_length"], bins)
+    starts = [int(videos["video_length"].min()), *(edge + 1 for edge in edges[:-1])]
+    place = np.searchsorted(edges, tracks["video_length"].to_numpy())
+    scale = 100 / THRESHOLDS
+    shares = tracks.assign(
+        bin=place,
+        tracking=(tracks["hits_tracking"] - tracks["hits_ranking"]) * scale,
+        classification=(tracks["hits_classification"] - tracks["hits_tracking"]) * scale,
+        segmentation=(THRESHOLDS - tracks["hits_classification"]) * scale,
+    )
+    rows: list[dict[str, Any]] = []
+    for (dataset, method, backbone, at), group in shares.groupby(["dataset", "method", "backbone", "bin"]):
+        row = {"dataset": dataset, "method": method, "backbone": backbone}
+        row |= {"length_from": starts[at], "length_to": edges[at], "videos": group["video_id"].nunique()}
+        row |= {"objects": group[["video_id", "object_id"]].drop_duplicates().shape[0]}
+        row |= {"seeds": group["seed"].nunique(), "synthetic": bool(group["synthetic"].any())}
+        row |= {gap: float(group[gap].mean()) for gap in GAPS}
+        rows.append(row)
+    rows.sort(key=lambda row: (row["dataset"], method_rank(row["method"]), row["backbone"], row["length_from"]))
+    return pd.DataFrame(rows)
+
+
+def gap_vs_length(tracks: pd.DataFrame, bins: int = 4) -> Figure:
+    """Draws :func:`length_frame`: a row of panels per dataset, one panel per gap, one line per method and backbone.
+
+    Raises:
+        MindTheGapError: The table is empty.
+    """
+    if tracks.empty:
+        raise MindTheGapError("gap_vs_length: the table has no objects.")
+    shares = length_frame(tracks, bins)
+    datasets = list(dict.fromkeys(shares["dataset"]))
+    spans = sorted(set(zip(shares["length_from"], shares["length_to"], strict=True)))
+    methods = sorted(set(zip(shares["method"], shares["backbone"], strict=True)), key=lambda m: (method_rank(m[0]), m))
+    with paper_style():
+        height = 0.75 + 1.55 * len(datasets)
+        figure = Figure(figsize=(FULL_WIDTH_INCHES, height), layout="constrained")
+        figure.get_layout_engine().set(rect=(0, 0.16 / height, 1, 1 - 0.16 / height))  # type: ignore[call-arg, union-attr]
+        panels = figure.subplots(len(datasets), len(GAPS), sharex=True, sharey="col", squeeze=False)
+        for line, dataset in enumerate(datasets):
+            for axes, gap in zip(panels[line], GAPS, strict=True):
+                _draw_lines(axes, shares[shares["dataset"] == dataset], gap, methods, spans)
+                axes.set_title(f"{plain_text(dataset)}: {gap} share".lstrip(": "), loc="left")
+            panels[line][0].set_ylabel("points per object")
+        for axes, gap in zip(panels[-1], GAPS, strict=True):
+            axes.set_xlabel("video length (annotated frames)")
+            axes.set_ylim(bottom=min(0.0, float(shares[gap].min())))
+        handles, names = panels[0][0].get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside upper center", ncols=4)
+        note = "share of the ten IoU thresholds per object (recall, not AP); bins: quantiles of all videos' lengths"
+        figure.text(0.005, 0.005, note, ha="left", va="bottom", fontsize=7, color="#555555")
+        mark_synthetic(figure, bool(shares["synthetic"].any()))
+    return figure
+
+
+def _draw_lines(
+    axes: Axes, shares: pd.DataFrame, gap: str, methods: list[tuple[str, str]], spans: list[tuple[int, int]]
+) -> None:
+    """Draws one panel; a bin without videos of this dataset interrupts the line."""
+    names = list(dict.fromkeys(method for method, _ in methods))
+    backbones = sorted({backbone for _, backbone in methods})
+    for method, backbone in methods:
+        part = shares[(shares["method"] == method) & (shares["backbone"] == backbone)]
+        heights = dict(zip(zip(part["length_from"], part["length_to"], strict=True), part[gap], strict=True))
+        colour = _LINES[names.index(method) % len(_LINES)]
+        axes.plot(
+            range(len(spans)),
+            [heights.get(span, float("nan")) for span in spans],
+            color=colour,
+            marker=_MARKERS[names.index(method) % len(_MARKERS)],
+            markersize=3.6,
+            linestyle=_DASHES[backbones.index(backbone) % len(_DASHES)],
+            label=plain_text(method_label(method, backbone)),
+        )
+    axes.grid(axis="y")
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.set_xticks(range(len(spans)), [f"{a}–{b}" if a < b else f"{a}" for a, b in spans])
+    axes.set_xlim(-0.25, len(spans) - 0.75)

@@ -27,9 +27,9 @@ from mindthegap.plots.style import (
 
 PARTS = ("AP", *GAPS)
 _COLUMN = {"AP": "AP_default", **{gap: f"{gap}_gap" for gap in GAPS}}
-_BAR_HEIGHT = 0.5
+_BAR_HEIGHT = 0.44
 _ROW_INCHES = 0.34
-_WHISKER_ROW_INCHES = 0.43  # whiskers have their own strip under the bar, one level per part, so that none is covered
+_WHISKER_ROW_INCHES = 0.47  # whiskers have their own strip under the bar, one level per part, so that none is covered
 _WHISKER_STEP = 0.085
 _GLYPH_INCHES = 0.062  # width of a digit at 6.5 pt, enough to decide whether a number fits its segment
 
@@ -103,7 +103,7 @@ def gap_bars(frame: pd.DataFrame) -> Figure:
         inches_per_point = _inches_per_point(low, high, len(datasets))
         for axes, dataset in zip(facets, datasets, strict=True):
             _draw_facet(axes, bars[bars["dataset"] == dataset], labels, inches_per_point)
-            axes.set(xlim=(low, high), ylim=(len(labels) - 0.42, -0.6), xlabel="points")
+            axes.set(xlim=(low, high), ylim=(len(labels) - 0.42, -0.6), xlabel="points", xticks=range(0, 101, 25))
             axes.set_title(plain_text(dataset), loc="left", fontweight="bold")
         facets[0].set_yticks(range(len(labels)), [plain_text(method_label(*label)) for label in labels])
         _legend(figure, bars)
@@ -129,7 +129,7 @@ def _limits(bars: pd.DataFrame, facets: int) -> tuple[float, float]:
     right = max(100.0, np.nansum(np.where(values > 0, values, 0), axis=1).max())
     if left == 0:
         return 0.0, right
-    number_inches = 7 * _GLYPH_INCHES  # "−12.3" and some air
+    number_inches = 6 * _GLYPH_INCHES  # "−12.3" and some air
     return left - number_inches / _inches_per_point(left, right, facets), right
 
 

@@ -160,8 +160,9 @@ def gap_vs_length(tracks: pd.DataFrame, bins: int = 4) -> Figure:
         for line, dataset in enumerate(datasets):
             for axes, gap in zip(panels[line], GAPS, strict=True):
                 _draw_lines(axes, shares[shares["dataset"] == dataset], gap, methods, spans)
-                axes.set_title(f"{plain_text(dataset)}: {gap} share".lstrip(": "), loc="left")
-            panels[line][0].set_ylabel("points per object")
+            panels[line][0].set_ylabel(f"{plain_text(dataset)}\npoints per object".lstrip())
+        for axes, gap in zip(panels[0], GAPS, strict=True):
+            axes.set_title(f"{gap} share", loc="left", fontweight="bold")
         for axes, gap in zip(panels[-1], GAPS, strict=True):
             axes.set_xlabel("video length (annotated frames)")
             axes.set_ylim(bottom=min(0.0, float(shares[gap].min())))

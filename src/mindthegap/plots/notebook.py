@@ -28,7 +28,8 @@ def private_kernel() -> Iterator[None]:
     with tempfile.TemporaryDirectory(prefix="mindthegap-kernel-", ignore_cleanup_errors=True) as folder:
         spec = Path(folder, "kernels", KERNEL, "kernel.json")
         spec.parent.mkdir(parents=True)
-        argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        # Errors only: the kernel warns that its messages, signed and on the loopback device, are not encrypted.
+        argv = [sys.executable, "-m", "ipykernel_launcher", "--log-level=ERROR", "-f", "{connection_file}"]
         spec.write_text(json.dumps({"argv": argv, "display_name": "Python 3", "language": "python"}), encoding="utf-8")
         added = {
             "JUPYTER_PATH": os.pathsep.join(filter(None, [folder, os.environ.get("JUPYTER_PATH", "")])),
@@ -81,7 +82,7 @@ def run_notebook(
     except PapermillExecutionError as error:
         said = " ".join(str(error.evalue).split()) or error.ename
         raise MindTheGapError(
-            f"{notebook}, cell {error.exec_count}: {said.rstrip('.')} ({error.ename}); partial notebook: {log_ipynb}."
+            f"{notebook}, In [{error.exec_count}]: {said.rstrip('.')} ({error.ename}); partial notebook: {log_ipynb}."
         ) from None
     with atomic_path(out_ipynb) as temporary:
         temporary.write_bytes(log_ipynb.read_bytes())

@@ -1,0 +1,123 @@
+"""The typed source of ``config.yaml``: what may be written there, in which range, and what it means.
+
+``workflow/schemas/config.schema.json`` is generated from these models (``make schema``).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from mindthegap.config.datasets import Dataset
+
+Method = Literal["masktrack_rcnn", "crossvis", "iai", "vistr", "ifc", "seqformer", "ms_sts_vis"]
+Backbone = Literal["r18_tiny", "r50", "r101", "swin_l"]
+EntryLevel = Literal["training", "inference", "oracle", "figures"]
+PaperItem = Literal["gap_bars", "gap_vs_length"]
+Stage = Literal["dataset", "training", "inference", "oracle", "paper"]
+
+METHODS: tuple[str, ...] = get_args(Method)
+STAGES: tuple[str, ...] = get_args(Stage)
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_]*$")]
+Settings = dict[str, Any]
+
+
+class StrictModel(BaseModel):
+    """A section of the configuration: unknown keys are errors, values do not change after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Resources(StrictModel):
+    """What one job of a stage asks for; names follow Snakemake's standard resources."""
+
+    cpus: int = Field(2, ge=1, description="CPU cores of a job; also its number of compute threads.")
+    mem_mb: int = Field(4000, ge=100, description="Main memory in MiB; a retry asks for half as much again.")
+    runtime: int = Field(60, ge=1, description="Wall-clock limit in minutes; a retry asks for as much again.")
+    gpu: int = Field(0, ge=0, description="Number of GPUs; 0 runs on the CPU.")
+
+
+class Oracle(StrictModel):
+    """How the gaps are computed; see the docstrings of ``mindthegap.oracle``."""
+
+    objective: Literal["tight", "iou"] = Field(
+        "tight", description="Which oracle fills oracle_*.json; both are always computed."
+    )
+    solver: Literal["HiGHS", "CBC"] = Field("HiGHS", description="ILP solver behind PuLP.")
+    time_limit_s: float = Field(60.0, gt=0, description="Limit per connected component; bounds are reported beyond it.")
+    bootstrap: int = Field(1000, ge=0, description="Resamples of the videos for the intervals; 0 leaves them out.")
+    seed: int = Field(0, ge=0, description="Seed of the bootstrap.")
+
+
+class Scale(StrictModel):
+    """One experiment matrix: every dataset x method x backbone x seed, and what its jobs may use."""
+
+    title: str = Field(description="One line for figures and pages.")
+    datasets: list[Name] = Field(min_length=1, description="Names from the section 'datasets'.")
+    methods: list[Method] = Field(min_length=1, description="Folders of methods/.")
+    backbones: list[Backbone] = Field(min_length=1, description="Backbones of every method.")
+    seeds: list[Annotated[int, Field(ge=0)]] = Field(min_length=1, description="One training per seed.")
+    paper: list[PaperItem] = Field(["gap_bars"], description="Figures and tables: notebooks/<item>.ipynb.")
+    preset: Literal["smoke", "demo", "paper"] = Field(
+        description="Which of a method's own configurations is used: tiny, CPU-sized, or the published one."
+    )
+    amp: bool = Field(False, description="Automatic mixed precision in training (GPU only).")
+    training: dict[Method, Settings] = Field({}, description="Changes to a method's training settings.")
+    inference: dict[Method, Settings] = Field({}, description="Changes to a method's inference settings.")
+    init_weights: dict[Method, dict[Backbone, str]] = Field(
+        {}, description="Local path of the weights that a training starts from, per method and backbone."
+    )
+    resources: dict[Stage, Resources] = Field({}, description="What a job of each stage asks for.")
+
+
+class Config(StrictModel):
+    """The whole of ``config.yaml``."""
+
+    scale: Name = Field("demo", description="Which entry of 'scales' is run: snakemake --config scale=NAME.")
+    entry: EntryLevel = Field(
+        "training", description="Where to start: from data, published weights, predictions, or tables."
+    )
+    published: str | None = Field(
+        None,
+        description="Folder with published files for the entry levels above training; laid out like results/<scale>.",
+    )
+    results: str = Field("results", description="Folder for everything produced.")
+    oracle: Oracle = Oracle()
+    datasets: dict[Name, Dataset] = Field(description="Every dataset that a scale may name.")
+    scales: dict[Name, Scale] = Field(description="The experiment matrices.")
+
+    @model_validator(mode="after")
+    def _references_exist(self) -> Config:
+        """Names that point to other sections must be there."""
+        _require(self.scale, self.scales, "scale", "scales")
+        for name, scale in self.scales.items():
+            for dataset in scale.datasets:
+                _require(dataset, self.datasets, f"scales.{name}.datasets", "datasets")
+                self._check_weights_source(name, dataset)
+        if self.entry != "training" and self.published is None:
+            raise ValueError(
+                f"entry: {self.entry} starts from published files, but 'published' is not set; "
+                "write published: <folder with SHA256SUMS>, or entry: training"
+            )
+        return self
+
+    def _check_weights_source(self, scale: str, dataset: str) -> None:
+        """A dataset that borrows weights needs its source in the same scale, and the source must train."""
+        source = self.datasets[dataset].weights_from
+        if source is None:
+            return
+        _require(source, self.datasets, f"datasets.{dataset}.weights_from", "datasets")
+        if source not in self.scales[scale].datasets:
+            raise ValueError(
+                f"scales.{scale}.datasets: '{dataset}' takes its weights from '{source}', which this scale does not "
+                f"list; add '{source}' to it"
+            )
+        if self.datasets[source].weights_from is not None:
+            raise ValueError(f"datasets.{dataset}.weights_from: '{source}' borrows its weights itself; name its source")
+
+
+def _require(name: str, known: dict[str, Any], place: str, section: str) -> None:
+    """Raises a sentence that lists what could have been written instead of ``name``."""
+    if name not in known:
+        raise ValueError(f"{place}: '{name}' is not in '{section}'; known there: {', '.join(sorted(known))}")

@@ -1,0 +1,93 @@
+"""config.yaml is checked with sentences that say what to write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mindthegap.config import METHODS, experiments, parse_config
+from mindthegap.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def raw() -> dict:
+    return yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+def refused(raw: dict) -> str:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(raw)
+    return str(caught.value)
+
+
+def test_the_shipped_configuration_is_valid_and_lists_the_study(raw):
+    paper = parse_config(raw).scales["paper"]
+    assert sorted(paper.methods) == sorted(METHODS)
+    assert set(paper.backbones) == {"r50", "r101", "swin_l"}
+    assert set(paper.datasets) == {"youtube_vis_2019", "youtube_vis_2021", "ovis"}
+    assert len(experiments(paper)) == 7 * 3 * 3 * len(paper.seeds)
+
+
+def test_the_default_scale_is_the_demo(raw):
+    assert parse_config(raw).scale == "demo"
+
+
+@pytest.mark.parametrize(
+    ("path", "key", "hint"),
+    [
+        ((), "scal", "did you mean 'scale'?"),
+        (("oracle",), "objektive", "did you mean 'objective'?"),
+        (("scales", "smoke"), "metods", "did you mean 'methods'?"),
+        (("datasets", "ovis"), "annotation", "did you mean 'annotations'?"),
+    ],
+)
+def test_an_unknown_key_gets_the_closest_known_one(raw, path, key, hint):
+    section = raw
+    for part in path:
+        section = section[part]
+    section[key] = 1
+    message = refused(raw)
+    assert ".".join([*path, key]) in message
+    assert hint in message
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        (("scale",), "huge", "scale: 'huge' is not in 'scales'; known there: demo, paper, smoke"),
+        (("oracle", "bootstrap"), "many", "oracle.bootstrap: must be a whole number, not 'many'"),
+        (("oracle", "time_limit_s"), -1, "oracle.time_limit_s"),
+        (("scales", "smoke", "seeds"), 3, "scales.smoke.seeds: must be a list, such as [3]"),
+        (("scales", "smoke", "datasets"), ["nowhere"], "'nowhere' is not in 'datasets'"),
+        (("scales", "smoke", "methods"), ["yolo"], "scales.smoke.methods.0"),
+        (("datasets", "ovis", "kind"), "zip", "datasets.ovis.kind: 'zip' is unknown"),
+        (("entry",), "oracle", "'published' is not set"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_place(raw, path, value, words):
+    section = raw
+    for part in path[:-1]:
+        section = section[part]
+    section[path[-1]] = value
+    assert words in refused(raw)
+
+
+def test_a_missing_key_is_named(raw):
+    del raw["scales"]["smoke"]["preset"]
+    assert "scales.smoke.preset: is missing" in refused(raw)
+
+
+def test_every_problem_is_listed(raw):
+    raw["colour"] = 1
+    raw["oracle"]["solver"] = "abacus"
+    assert len(refused(raw).splitlines()) == 2
+
+
+def test_borrowed_weights_need_their_source_in_the_scale(raw):
+    raw["datasets"]["borrower"] = raw["datasets"]["ovis"] | {"weights_from": "youtube_vis_2019"}
+    raw["scales"]["paper"]["datasets"] = ["borrower"]
+    assert "add 'youtube_vis_2019' to it" in refused(raw)

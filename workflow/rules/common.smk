@@ -1,0 +1,139 @@
+# Functions only: what the rules of all stages share.
+import sys
+from pathlib import Path
+
+from mindthegap.config import Resources, experiments, parse_config
+from mindthegap.errors import EXIT_USER_ERROR, MindTheGapError
+from mindthegap.workflow import (
+    check_published,
+    check_writable,
+    code_digest,
+    missing_methods,
+)
+
+ROOT = Path(workflow.basedir).parent
+
+
+def stop(error):
+    """Ends Snakemake with one sentence instead of a traceback."""
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(EXIT_USER_ERROR)
+
+
+try:
+    CONFIG = parse_config(
+        config, " + ".join(map(str, workflow.configfiles)) or "config.yaml"
+    )
+except MindTheGapError as error:
+    stop(error)
+
+SCALE = CONFIG.scales[CONFIG.scale]
+OUT = f"{CONFIG.results}/{CONFIG.scale}"
+EXPERIMENTS = experiments(SCALE)
+SYNTHETIC = [
+    name for name in SCALE.datasets if CONFIG.datasets[name].kind == "synthetic"
+]
+FOLDERS = [name for name in SCALE.datasets if CONFIG.datasets[name].kind == "folder"]
+FIGURE_SUFFIXES = ["pdf", "svg", "png", "csv", "ipynb"]
+
+
+wildcard_constraints:
+    dataset="|".join(SCALE.datasets),
+    method="|".join(SCALE.methods),
+    backbone="|".join(SCALE.backbones),
+    seed="|".join(map(str, SCALE.seeds)),
+    split="train|diagnostic",
+    item="|".join(SCALE.paper),
+
+
+def one_of(names):
+    """A wildcard constraint that matches these names only; nothing when there are none."""
+    return "|".join(names) or "(?!)"
+
+
+def targets(kind):
+    """All files of one kind in this scale's matrix."""
+    gaps = [f"{OUT}/oracle/{cell.path}/gaps.json" for cell in EXPERIMENTS]
+    files = {
+        "datasets": [f"{OUT}/datasets/{name}/manifest.json" for name in SCALE.datasets],
+        "contact_sheets": [
+            f"{OUT}/contact_sheets/{name}.png" for name in SCALE.datasets
+        ],
+        "weights": [
+            f"{OUT}/runs/{cell.path}/weights.pth"
+            for cell in EXPERIMENTS
+            if trains(cell.dataset)
+        ],
+        "predictions": [f"{OUT}/predictions/{cell.path}.json" for cell in EXPERIMENTS],
+        "gaps": gaps,
+        "tracks": [path.replace("gaps.json", "tracks.parquet") for path in gaps],
+        "paper": [
+            f"{OUT}/paper/{item}/{item}.{suffix}"
+            for item in SCALE.paper
+            for suffix in FIGURE_SUFFIXES
+        ],
+        "tracklens": [f"{OUT}/tracklens/index.html"],
+        "record": [f"{OUT}/config.json", f"{OUT}/software.json"],
+    }
+    no_frames_needed = CONFIG.entry == "figures" and kind in (
+        "datasets",
+        "contact_sheets",
+        "tracklens",
+    )
+    return [] if no_frames_needed else files[kind]
+
+
+def trains(dataset):
+    """Whether methods are trained on this dataset, rather than borrowing weights."""
+    return CONFIG.datasets[dataset].weights_from is None
+
+
+def weights_of(wildcards):
+    """The weights behind an experiment: its own, or those of the dataset it borrows from."""
+    source = CONFIG.datasets[wildcards.dataset].weights_from or wildcards.dataset
+    return f"{OUT}/runs/{source}/{wildcards.method}-{wildcards.backbone}/{wildcards.seed}/weights.pth"
+
+
+def existing(*paths):
+    """Those of a user's files that are there; the job says in one sentence what is missing."""
+    return [path for path in paths if Path(path).exists()]
+
+
+def ask(stage, name):
+    """A resource of a stage as Snakemake wants it; a retry gets more memory and time."""
+    wanted = getattr(resources_of(stage), name)
+    if name == "mem_mb":
+        return lambda wildcards, attempt: wanted * (attempt + 1) // 2
+    if name == "runtime":
+        return lambda wildcards, attempt: wanted * attempt
+    return wanted
+
+
+def resources_of(stage):
+    """What the scale asks for a stage, else the defaults of the schema."""
+    return SCALE.resources.get(stage, Resources())
+
+
+def code(*places):
+    """Digest of the sources behind a rule: a changed meaning re-runs it, a changed comment does not."""
+    return code_digest(ROOT, places)
+
+
+def refuse_missing_methods():
+    """Stops a real run before its first job when a training is due whose method is not there yet."""
+    due = {
+        job.wildcards.method
+        for job in workflow.dag.needrun_jobs()
+        if job.rule.name == "train_method"
+    }
+    lacking = missing_methods(sorted(due), ROOT / "methods")
+    if lacking:
+        stop(
+            f"no such method yet: {', '.join(lacking)} (methods/<name>/config.py is not there); take it out of "
+            f"scales.{CONFIG.scale}.methods in config.yaml, or run the others: snakemake --config "
+            f"'scales={{{CONFIG.scale}: {{methods: [masktrack_rcnn]}}}}'."
+        )
+    try:
+        check_writable(OUT)
+    except MindTheGapError as error:
+        stop(error)

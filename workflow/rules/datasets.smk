@@ -1,0 +1,84 @@
+# Data into the contract: <split>.json, frames/, manifest.json; results/<scale>/datasets/<dataset>/.
+
+
+rule render_dataset:
+    output:
+        train=f"{OUT}/datasets/{{dataset}}/train.json",
+        diagnostic=f"{OUT}/datasets/{{dataset}}/diagnostic.json",
+        manifest=f"{OUT}/datasets/{{dataset}}/manifest.json",
+        frames=directory(f"{OUT}/datasets/{{dataset}}/frames"),
+    log:
+        f"{OUT}/logs/datasets/{{dataset}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/datasets/{{dataset}}.jsonl"
+    wildcard_constraints:
+        dataset=one_of(SYNTHETIC),
+    threads: ask("dataset", "cpus")
+    resources:
+        mem_mb=ask("dataset", "mem_mb"),
+        runtime=ask("dataset", "runtime"),
+        cpus_per_task=ask("dataset", "cpus"),
+    params:
+        spec=lambda wildcards: CONFIG.datasets[wildcards.dataset].model_dump(
+            mode="json"
+        ),
+        code=code("src/mindthegap/synth"),
+    message:
+        "Rendering synthetic videos: {wildcards.dataset}"
+    script:
+        "../scripts/prepare_dataset.py"
+
+
+rule prepare_folder:
+    input:
+        lambda wildcards: existing(CONFIG.datasets[wildcards.dataset].annotations),
+    output:
+        train=f"{OUT}/datasets/{{dataset}}/train.json",
+        diagnostic=f"{OUT}/datasets/{{dataset}}/diagnostic.json",
+        manifest=f"{OUT}/datasets/{{dataset}}/manifest.json",
+    log:
+        f"{OUT}/logs/datasets/{{dataset}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/datasets/{{dataset}}.jsonl"
+    wildcard_constraints:
+        dataset=one_of(FOLDERS),
+    threads: ask("dataset", "cpus")
+    resources:
+        mem_mb=ask("dataset", "mem_mb"),
+        runtime=ask("dataset", "runtime"),
+        cpus_per_task=ask("dataset", "cpus"),
+    params:
+        spec=lambda wildcards: CONFIG.datasets[wildcards.dataset].model_dump(
+            mode="json"
+        ),
+        code=code("src/mindthegap/data", "src/mindthegap/formats"),
+    message:
+        "Checking and splitting {wildcards.dataset}"
+    script:
+        "../scripts/prepare_dataset.py"
+
+
+rule draw_contact_sheet:
+    input:
+        manifest=f"{OUT}/datasets/{{dataset}}/manifest.json",
+        diagnostic=f"{OUT}/datasets/{{dataset}}/diagnostic.json",
+    output:
+        report(
+            f"{OUT}/contact_sheets/{{dataset}}.png",
+            caption="../report/contact_sheet.rst",
+            category="Data",
+            labels={"dataset": "{dataset}", "item": "contact sheet"},
+        ),
+    log:
+        f"{OUT}/logs/contact_sheets/{{dataset}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/contact_sheets/{{dataset}}.jsonl"
+    resources:
+        mem_mb=ask("paper", "mem_mb"),
+        runtime=ask("paper", "runtime"),
+    params:
+        code=code("src/mindthegap/data"),
+    message:
+        "Drawing the contact sheet of {wildcards.dataset}"
+    script:
+        "../scripts/draw_contact_sheet.py"

@@ -1,0 +1,32 @@
+# Result files; results/<scale>/predictions/<dataset>/<method>-<backbone>/<seed>.json.
+
+
+rule predict_tracks:
+    input:
+        manifest=f"{OUT}/datasets/{{dataset}}/manifest.json",
+        split=f"{OUT}/datasets/{{dataset}}/diagnostic.json",
+        weights=weights_of,
+    output:
+        predictions=f"{OUT}/predictions/{{dataset}}/{{method}}-{{backbone}}/{{seed}}.json",
+        speed=f"{OUT}/predictions/{{dataset}}/{{method}}-{{backbone}}/{{seed}}.speed.json",
+    log:
+        f"{OUT}/logs/predictions/{{dataset}}/{{method}}-{{backbone}}/{{seed}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/predictions/{{dataset}}/{{method}}-{{backbone}}/{{seed}}.jsonl"
+    threads: ask("inference", "cpus")
+    resources:
+        mem_mb=ask("inference", "mem_mb"),
+        runtime=ask("inference", "runtime"),
+        cpus_per_task=ask("inference", "cpus"),
+        gpu=ask("inference", "gpu"),
+        nodes=1,
+    params:
+        preset=SCALE.preset,
+        settings=lambda wildcards: SCALE.inference.get(wildcards.method, {}),
+        cpu_threads=resources_of("inference").cpus,
+        gpus=resources_of("inference").gpu,
+        code=lambda wildcards: code("methods/runtime", f"methods/{wildcards.method}"),
+    message:
+        "Tracking {wildcards.dataset} with {wildcards.method} ({wildcards.backbone}), seed {wildcards.seed}"
+    script:
+        "../scripts/predict_tracks.py"

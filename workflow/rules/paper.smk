@@ -1,0 +1,39 @@
+# Figures and tables, one executed notebook each; results/<scale>/paper/<item>/<item>.{pdf,svg,png,csv,ipynb}.
+
+
+rule draw_paper_item:
+    input:
+        notebook=f"{ROOT}/notebooks/{{item}}.ipynb",
+        gaps=targets("gaps"),
+        tracks=targets("tracks"),
+    output:
+        report(
+            f"{OUT}/paper/{{item}}/{{item}}.png",
+            caption="../report/{item}.rst",
+            category="Paper",
+            labels={"item": "{item}", "kind": "figure"},
+        ),
+        report(
+            f"{OUT}/paper/{{item}}/{{item}}.csv",
+            caption="../report/{item}.rst",
+            category="Paper",
+            labels={"item": "{item}", "kind": "data"},
+        ),
+        f"{OUT}/paper/{{item}}/{{item}}.pdf",
+        f"{OUT}/paper/{{item}}/{{item}}.svg",
+        f"{OUT}/paper/{{item}}/{{item}}.ipynb",
+    log:
+        f"{OUT}/logs/paper/{{item}}.log",
+        notebook=f"{OUT}/logs/paper/{{item}}.ipynb",
+    benchmark:
+        f"{OUT}/benchmarks/paper/{{item}}.jsonl"
+    resources:
+        mem_mb=ask("paper", "mem_mb"),
+        runtime=ask("paper", "runtime"),
+    params:
+        title=SCALE.title,
+        code=code("src/mindthegap/plots"),
+    message:
+        "Drawing {wildcards.item}"
+    script:
+        "../scripts/draw_paper_item.py"

@@ -1,0 +1,29 @@
+"""Executes the notebook of one figure or table."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mindthegap.workflow import door
+
+if TYPE_CHECKING:
+    from snakemake.script import Snakemake
+
+    snakemake: Snakemake
+
+
+def main() -> None:
+    """Gives the notebook its input and output paths as parameters."""
+    from mindthegap.plots.notebook import run_notebook
+
+    executed = next(path for path in snakemake.output if path.endswith(".ipynb"))
+    parameters = {
+        "gaps": [str(Path(path).resolve()) for path in snakemake.input.gaps],
+        "tracks": [str(Path(path).resolve()) for path in snakemake.input.tracks],
+        "output": str(Path(executed).resolve().with_suffix("")),
+        "title": snakemake.params.title,
+    }
+    run_notebook(Path(snakemake.input.notebook), Path(executed), parameters, Path(snakemake.log.notebook))
+
+
+with door(snakemake):
+    main()

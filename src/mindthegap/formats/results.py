@@ -1,0 +1,125 @@
+"""Reading result files, strictly, against the ground truth they belong to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mindthegap.formats.fields import Fields, finite
+from mindthegap.formats.masks import MaskReader
+from mindthegap.formats.model import RLE, GroundTruth, ResultRow, Results
+from mindthegap.formats.problems import Problems, shown
+from mindthegap.formats.reading import load, without_collection
+
+_LENGTH_REMEDY = "write one entry per frame of the video, null where nothing is found (or use --official-quirks)"
+
+
+def read_results(path: str | Path, ground_truth: GroundTruth, *, official_quirks: bool = False) -> Results:
+    """Reads and checks a result file.
+
+    Args:
+        path: JSON list of ``{video_id, category_id, score, segmentations}``; an empty list is a valid result.
+        ground_truth: What the results are about.
+        official_quirks: Accepts rows of another length than the video, masks of another size and categories that the
+            ground truth does not have (those rows are kept here and count for nothing), as the official evaluator does.
+
+    Raises:
+        InputError: The first problem found.
+    """
+    return check_results(path, ground_truth, Problems(str(path)), official_quirks=official_quirks)
+
+
+def check_results(
+    path: str | Path, ground_truth: GroundTruth, problems: Problems, *, official_quirks: bool = False
+) -> Results:
+    """Like ``read_results``, sending what is wrong to ``problems`` and leaving out what cannot be used.
+
+    Raises:
+        InputError: The file is no JSON at all.
+    """
+    with without_collection():
+        return _Reader(problems, ground_truth, official_quirks).read(load(path))
+
+
+class _Reader:
+    """Walks one file; every method leaves out what it reports."""
+
+    def __init__(self, problems: Problems, ground_truth: GroundTruth, official_quirks: bool) -> None:
+        self.problems, self.quirks = problems, official_quirks
+        self.masks = MaskReader(problems, any_size=official_quirks)
+        self.videos = {video.id: video for video in ground_truth.videos}
+        self.categories = {category.id for category in ground_truth.categories}
+        self.gt_path = ground_truth.path
+
+    def read(self, data: Any) -> Results:
+        """Reads the whole file."""
+        if not isinstance(data, list):
+            remedy = "give a result file as the evaluation servers take it"
+            self.problems.add("structure", "", f"is {shown(data)}, not a list of tracks", remedy)
+            data = []
+        rows = [self._read_row(index, entry) for index, entry in enumerate(data)]
+        self.masks.flush()
+        complete = tuple(
+            ResultRow(index, video, category, score, tuple(masks), query, frame_scores)
+            for index, video, category, score, masks, query, frame_scores in filter(None, rows)
+        )
+        return Results(self.problems.path, complete)
+
+    def _read_row(self, index: int, entry: Any) -> tuple[Any, ...] | None:
+        """Reads one row; its masks are filled in later."""
+        place = f"[{index}]"
+        fields = Fields(self.problems, place, entry)
+        video_id, category_id = fields.integer("video_id"), fields.integer("category_id")
+        score = fields.number("score")
+        segmentations = fields.array("segmentations", "write one mask per frame (box results cannot be evaluated)")
+        known = self._known(place, video_id, category_id)
+        if not known or score is None or segmentations is None:
+            return None
+        assert video_id is not None
+        video = self.videos[video_id]
+        if len(segmentations) != video.length and not self.quirks:
+            problem = f"has {len(segmentations)} entries, but video {video_id} has {video.length} frames"
+            self.problems.add("track length", f"{place}.segmentations", problem, _LENGTH_REMEDY)
+        masks: list[RLE | None] = self.masks.read(segmentations, f"{place}.segmentations", video)
+        query, frame_scores = self._query(fields), self._frame_scores(fields, len(segmentations))
+        return index, video_id, category_id, score, masks, query, frame_scores
+
+    def _known(self, place: str, video_id: int | None, category_id: int | None) -> bool:
+        """Whether the ground truth has the row's video and category."""
+        if video_id is not None and video_id not in self.videos:
+            problem = f"there is no video {shown(video_id)} in {self.gt_path}"
+            self.problems.add("unknown video_id", f"{place}.video_id", problem, "give the results of this ground truth")
+            return False
+        if category_id is not None and category_id not in self.categories and not self.quirks:
+            problem = f"there is no category {shown(category_id)} in {self.gt_path}"
+            remedy = "use the ground truth's category ids (or --official-quirks to leave such rows out)"
+            self.problems.add("unknown category_id", f"{place}.category_id", problem, remedy)
+            return False
+        return video_id is not None and category_id is not None
+
+    def _query(self, fields: Fields) -> int | str | None:
+        """The optional ``query_id``: an integer or a text."""
+        value = fields.value.get("query_id")
+        if value is None or type(value) is int:
+            return value
+        return fields.text("query_id")
+
+    def _frame_scores(self, fields: Fields, length: int) -> tuple[float, ...] | None:
+        """The optional ``frame_scores``: as many finite numbers as there are masks."""
+        values = fields.value.get("frame_scores")
+        if values is None:
+            return None
+        place = f"{fields.place}.frame_scores"
+        if not isinstance(values, list) or len(values) != length:
+            found = f"is {shown(values)}, not a list of {length} numbers"
+            self.problems.add("frame_scores", place, found, "write one score per frame, or leave the key out")
+            return None
+        numbers = []
+        for i, value in enumerate(values):
+            number = finite(value)
+            if number is None:
+                found = f"is {shown(value)}, not a finite number"
+                self.problems.add("frame_scores", f"{place}[{i}]", found, "write a finite number")
+                return None
+            numbers.append(number)
+        return tuple(numbers)

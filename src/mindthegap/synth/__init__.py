@@ -1,0 +1,1 @@
+"""Synthetic video with exact ground truth."""

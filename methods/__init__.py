@@ -1,0 +1,1 @@
+"""Video instance segmentation methods on PyTorch and mmdet."""

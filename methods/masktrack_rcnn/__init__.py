@@ -1,0 +1,1 @@
+"""MaskTrack R-CNN (Yang, Fan and Xu, ICCV 2019)."""

@@ -1,0 +1,300 @@
+"""MaskTrack R-CNN's configuration per scale.
+
+``paper`` follows the official configuration (youtubevos/MaskTrackRCNN, ``masktrack_rcnn_r50_fpn_1x_youtubevos.py``) in
+mmdet's terms; ``demo`` and ``smoke`` are thin networks that learn from scratch on a CPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mmengine.config import Config
+
+from methods.runtime import recipes
+from methods.runtime.backbones import Backbone, get_backbone
+from methods.runtime.facts import DatasetFacts
+from methods.runtime.settings import SHARED_TRAINING, merge, pick_scale
+
+NAME = "masktrack_rcnn"
+
+_CPU: dict[str, Any] = {
+    **SHARED_TRAINING,
+    "image_scale": (160, 96),
+    "channels": 64,
+    "anchor_scale": 4.0,
+    "strides": 4,
+    "rpn_samples": 64,
+    "proposals": 64,
+    "roi_samples": 32,
+    "box_fc": 128,
+    "mask_convs": 2,
+    "embed_fc": 128,
+    "embed_channels": 64,
+    "frame_range": 100,
+    "final_relu": False,
+    "normalise_by": "positives",
+    "symmetric_pairs": True,
+    "optimizer": "adamw",
+    "workers": 0,
+    "checkpoint_seconds": 45.0,
+    "log_every": 20,
+    "clip_norm": 10.0,
+}
+
+TRAINING: dict[str, dict[str, Any]] = {
+    "smoke": {**_CPU, "steps": 12, "batch_size": 2, "log_every": 4, "channels": 32, "checkpoint_seconds": 5.0},
+    "demo": {**_CPU, "steps": 1000, "batch_size": 4, "lr": 1e-3},
+    "paper": {
+        **SHARED_TRAINING,
+        "image_scale": (640, 360),
+        "channels": 256,
+        "anchor_scale": 8.0,
+        "strides": 5,
+        "rpn_samples": 64,
+        "proposals": 200,
+        "roi_samples": 128,
+        "box_fc": 1024,
+        "mask_convs": 4,
+        "embed_fc": 1024,
+        "embed_channels": 1024,
+        "frame_range": 100,
+        "final_relu": False,
+        "normalise_by": "positives",
+        "symmetric_pairs": False,
+        "optimizer": "sgd",
+        "lr": 0.00125,
+    },
+}
+
+_OFFICIAL_INFERENCE: dict[str, Any] = {
+    "score_threshold": 0.05,
+    "nms_iou": 0.5,
+    "max_per_frame": None,  # None: 10, or the largest number of objects in a training frame if that is more
+    "mask_threshold": 0.5,
+    "match_det_score": 1.0,
+    "match_iou": 2.0,
+    "match_label": 10.0,
+    "label_memory": "first",
+    "num_frames_retain": None,  # None: tracks are never forgotten
+}
+INFERENCE = {scale: dict(_OFFICIAL_INFERENCE) for scale in TRAINING}
+
+
+def build_config(
+    scale: str,
+    facts: DatasetFacts,
+    backbone: str,
+    settings: Mapping[str, Any],
+    inference: Mapping[str, Any] | None = None,
+) -> Config:
+    """The whole configuration.
+
+    Args:
+        scale: ``smoke``, ``demo`` or ``paper``.
+        facts: Facts of the training split; inference passes those the weights were trained with.
+        backbone: Name of a backbone.
+        settings: Overrides of the training settings, as in ``TRAINING``.
+        inference: Overrides of the inference settings, as in ``INFERENCE``.
+
+    Returns:
+        ``model``, the pipelines, ``optim_wrapper``, ``param_scheduler``, ``steps``, ``meta`` and
+        the resolved ``settings`` and ``inference``.
+
+    Raises:
+        ConfigError: Scale, backbone or a setting does not exist.
+    """
+    training = merge(f"{NAME} ({scale})", pick_scale(NAME, TRAINING, scale), settings)
+    testing = merge(f"{NAME} inference ({scale})", pick_scale(NAME, INFERENCE, scale), inference or {})
+    if testing["max_per_frame"] is None:
+        testing["max_per_frame"] = max(10, facts.max_objects_per_frame)
+    steps = recipes.step_count(training, facts)
+    scheduler = recipes.step_schedule(steps, 500, 1 / 3, (8 / 12, 11 / 12))
+    if training["optimizer"] == "adamw":
+        scheduler = recipes.cosine_schedule(steps, 50)
+    return Config(
+        {
+            "model": _model(get_backbone(backbone), len(facts.classes), training, testing),
+            "train_pipeline": recipes.pair_pipeline(training["image_scale"], training["frame_range"]),
+            "test_pipeline": recipes.frame_pipeline(training["image_scale"]),
+            "optim_wrapper": (recipes.adamw if training["optimizer"] == "adamw" else recipes.sgd)(training),
+            "param_scheduler": scheduler,
+            "steps": steps,
+            "settings": training,
+            "inference": testing,
+            "meta": {"final_relu": training["final_relu"]},
+        }
+    )
+
+
+def _model(backbone: Backbone, classes: int, training: dict[str, Any], testing: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "GapMaskTrackRCNN",
+        "data_preprocessor": recipes.PREPROCESSOR,
+        "detector": _detector(backbone, classes, training, testing),
+        "track_head": _track_head(training),
+        "symmetric_pairs": training["symmetric_pairs"],
+        "association": {
+            "weights": {
+                "det_score": testing["match_det_score"],
+                "iou": testing["match_iou"],
+                "det_label": testing["match_label"],
+            },
+            "label_memory": testing["label_memory"],
+            "num_frames_retain": testing["num_frames_retain"],
+        },
+    }
+
+
+def _roi_extractor(channels: int, size: int) -> dict[str, Any]:
+    return {
+        "type": "SingleRoIExtractor",
+        "roi_layer": {"type": "RoIAlign", "output_size": size, "sampling_ratio": 0},
+        "out_channels": channels,
+        "featmap_strides": [4, 8, 16, 32],
+    }
+
+
+def _detector(backbone: Backbone, classes: int, training: dict[str, Any], testing: dict[str, Any]) -> dict[str, Any]:
+    """Mask R-CNN as in mmdet's ``mask-rcnn_r50_fpn.py``, with MaskTrack R-CNN's sample counts."""
+    channels = training["channels"]
+    return {
+        "type": "MaskRCNN",
+        "backbone": backbone.config,
+        "neck": {
+            "type": "FPN",
+            "in_channels": list(backbone.channels),
+            "out_channels": channels,
+            "num_outs": training["strides"],
+        },
+        "rpn_head": _rpn_head(channels, training),
+        "roi_head": _roi_head(channels, classes, training),
+        "train_cfg": _detector_training(training),
+        "test_cfg": {
+            "rpn": _proposals(training["proposals"]),
+            "rcnn": {
+                "score_thr": testing["score_threshold"],
+                "nms": {"type": "nms", "iou_threshold": testing["nms_iou"]},
+                "max_per_img": testing["max_per_frame"],
+                "mask_thr_binary": testing["mask_threshold"],
+            },
+        },
+    }
+
+
+def _rpn_head(channels: int, training: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "RPNHead",
+        "in_channels": channels,
+        "feat_channels": channels,
+        "anchor_generator": {
+            "type": "AnchorGenerator",
+            "scales": [training["anchor_scale"]],
+            "ratios": [0.5, 1.0, 2.0],
+            "strides": [4 * 2**level for level in range(training["strides"])],
+        },
+        "bbox_coder": {"type": "DeltaXYWHBBoxCoder", "target_stds": [1.0, 1.0, 1.0, 1.0]},
+        "loss_cls": {"type": "CrossEntropyLoss", "use_sigmoid": True, "loss_weight": 1.0},
+        "loss_bbox": {"type": "L1Loss", "loss_weight": 1.0},
+    }
+
+
+def _roi_head(channels: int, classes: int, training: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "StandardRoIHead",
+        "bbox_roi_extractor": _roi_extractor(channels, 7),
+        "bbox_head": {
+            "type": "Shared2FCBBoxHead",
+            "in_channels": channels,
+            "fc_out_channels": training["box_fc"],
+            "roi_feat_size": 7,
+            "num_classes": classes,
+            "bbox_coder": {"type": "DeltaXYWHBBoxCoder", "target_stds": [0.1, 0.1, 0.2, 0.2]},
+            "reg_class_agnostic": False,
+            "loss_cls": {"type": "CrossEntropyLoss", "use_sigmoid": False, "loss_weight": 1.0},
+            "loss_bbox": {"type": "L1Loss", "loss_weight": 1.0},
+        },
+        "mask_roi_extractor": _roi_extractor(channels, 14),
+        "mask_head": {
+            "type": "FCNMaskHead",
+            "num_convs": training["mask_convs"],
+            "in_channels": channels,
+            "conv_out_channels": channels,
+            "num_classes": classes,
+            "loss_mask": {"type": "CrossEntropyLoss", "use_mask": True, "loss_weight": 1.0},
+        },
+    }
+
+
+def _assigner(positive: float, negative: float, minimum: float) -> dict[str, Any]:
+    return {
+        "type": "MaxIoUAssigner",
+        "pos_iou_thr": positive,
+        "neg_iou_thr": negative,
+        "min_pos_iou": minimum,
+        "match_low_quality": True,
+        "ignore_iof_thr": -1,
+    }
+
+
+def _sampler(number: int, fraction: float, *, add_objects: bool) -> dict[str, Any]:
+    return {
+        "type": "RandomSampler",
+        "num": number,
+        "pos_fraction": fraction,
+        "neg_pos_ub": -1,
+        "add_gt_as_proposals": add_objects,
+    }
+
+
+def _proposals(number: int) -> dict[str, Any]:
+    return {
+        "nms_pre": number,
+        "max_per_img": number,
+        "nms": {"type": "nms", "iou_threshold": 0.7},
+        "min_bbox_size": 0,
+    }
+
+
+def _detector_training(training: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "rpn": {
+            "assigner": _assigner(0.7, 0.3, 0.3),
+            "sampler": _sampler(training["rpn_samples"], 0.5, add_objects=False),
+            "allowed_border": -1,
+            "pos_weight": -1,
+            "debug": False,
+        },
+        "rpn_proposal": _proposals(training["proposals"]),
+        "rcnn": {
+            "assigner": _assigner(0.5, 0.5, 0.5),
+            "sampler": _sampler(training["roi_samples"], 0.25, add_objects=True),
+            "mask_size": 28,
+            "pos_weight": -1,
+            "debug": False,
+        },
+    }
+
+
+def _track_head(training: dict[str, Any]) -> dict[str, Any]:
+    channels = training["channels"]
+    return {
+        "type": "RoITrackHead",
+        "roi_extractor": _roi_extractor(channels, 7),
+        "embed_head": {
+            "type": "GapRoIEmbedHead",
+            "num_fcs": 2,
+            "roi_feat_size": 7,
+            "in_channels": channels,
+            "fc_out_channels": training["embed_fc"],
+            "embed_channels": training["embed_channels"],
+            "final_relu": training["final_relu"],
+            "normalise_by": training["normalise_by"],
+        },
+        "train_cfg": {
+            "assigner": _assigner(0.5, 0.5, 0.5),
+            "sampler": _sampler(training["roi_samples"], 0.25, add_objects=True),
+            "pos_weight": -1,
+            "debug": False,
+        },
+    }

@@ -1,0 +1,104 @@
+"""Parts of an mmengine configuration that several methods share: pipelines, optimisers, schedules. Imports no torch."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from methods.runtime.facts import DatasetFacts
+
+Part = dict[str, Any]
+
+# ImageNet statistics in RGB order, 0..255 (torchvision's weights were trained with them).
+PREPROCESSOR: Part = {
+    "type": "TrackDataPreprocessor",
+    "mean": [123.675, 116.28, 103.53],
+    "std": [58.395, 57.12, 57.375],
+    "bgr_to_rgb": True,
+    "pad_mask": True,
+    "pad_size_divisor": 32,
+}
+
+
+def pair_pipeline(image_scale: tuple[int, int], frame_range: int) -> list[Part]:
+    """Training pipeline of the online methods: a key frame and one reference frame with one shared flip.
+
+    Args:
+        image_scale: Longest and shortest side in pixels, aspect ratio kept.
+        frame_range: Largest distance of the reference frame, in annotated frames.
+    """
+    return [
+        {"type": "UniformRefFrameSample", "num_ref_imgs": 1, "frame_range": frame_range, "filter_key_img": True},
+        {
+            "type": "TransformBroadcaster",
+            "share_random_params": True,
+            "transforms": [
+                {"type": "LoadFrame"},
+                {"type": "LoadTrackAnnotations", "with_mask": True},
+                {"type": "Resize", "scale": image_scale, "keep_ratio": True},
+                {"type": "RandomFlip", "prob": 0.5},
+            ],
+        },
+        {"type": "PackTrackInputs"},
+    ]
+
+
+def frame_pipeline(image_scale: tuple[int, int]) -> list[Part]:
+    """Test pipeline: read, resize, pack."""
+    resize = {"type": "Resize", "scale": image_scale, "keep_ratio": True}
+    return [
+        {"type": "TransformBroadcaster", "transforms": [{"type": "LoadFrame"}, resize]},
+        {"type": "PackTrackInputs"},
+    ]
+
+
+def step_count(settings: Part, facts: DatasetFacts) -> int:
+    """Optimiser steps: ``steps`` if given, otherwise ``epochs`` passes over the annotated frames."""
+    if settings["steps"] is not None:
+        return int(settings["steps"])
+    return max(1, math.ceil(settings["epochs"] * facts.annotated_frames / settings["batch_size"]))
+
+
+def sgd(settings: Part) -> Part:
+    """SGD with momentum 0.9 and weight decay 1e-4, the official optimiser of the Mask R-CNN family."""
+    return {
+        "type": "OptimWrapper",
+        "optimizer": {"type": "SGD", "lr": settings["lr"], "momentum": 0.9, "weight_decay": 1e-4},
+        "clip_grad": {"max_norm": settings["clip_norm"], "norm_type": 2},
+    }
+
+
+def adamw(settings: Part) -> Part:
+    """AdamW with weight decay 0.05, none on norms and biases; learns from scratch in far fewer steps than SGD."""
+    return {
+        "type": "OptimWrapper",
+        "optimizer": {"type": "AdamW", "lr": settings["lr"], "weight_decay": 0.05},
+        "paramwise_cfg": {"norm_decay_mult": 0.0, "bias_decay_mult": 0.0},
+        "clip_grad": {"max_norm": settings["clip_norm"], "norm_type": 2},
+    }
+
+
+def step_schedule(steps: int, warmup: int, start_factor: float, milestones: tuple[float, ...]) -> list[Part]:
+    """Linear warm-up, then a tenth at each milestone.
+
+    Args:
+        steps: Total steps.
+        warmup: Warm-up steps (at most a tenth of all, at least 2 because the first one has the start factor).
+        start_factor: Learning rate factor at step 0.
+        milestones: Fractions of the total, e.g. 8/12 and 11/12.
+    """
+    warmup = min(warmup, max(2, steps // 10))
+    drops = sorted({max(1, round(steps * fraction)) for fraction in milestones})
+    return [
+        {"type": "LinearLR", "start_factor": start_factor, "by_epoch": False, "begin": 0, "end": warmup},
+        {"type": "MultiStepLR", "by_epoch": False, "begin": 0, "end": steps, "milestones": drops, "gamma": 0.1},
+    ]
+
+
+def cosine_schedule(steps: int, warmup: int) -> list[Part]:
+    """Linear warm-up from a hundredth, then half a cosine down to a hundredth."""
+    warmup = min(warmup, max(2, steps // 10))
+    return [
+        {"type": "LinearLR", "start_factor": 0.01, "by_epoch": False, "begin": 0, "end": warmup},
+        {"type": "CosineAnnealingLR", "by_epoch": False, "begin": warmup, "end": steps, "eta_min_ratio": 0.01},
+    ]

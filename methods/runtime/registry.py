@@ -1,0 +1,58 @@
+"""Which methods exist. Imports no torch: the workflow asks while it builds its graph."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from types import ModuleType
+
+from mindthegap.errors import ConfigError
+
+ONLINE = ("masktrack_rcnn", "crossvis", "iai")
+OFFLINE = ("vistr", "ifc", "seqformer", "ms_sts_vis")
+METHODS = ONLINE + OFFLINE
+
+DISPLAY_NAMES = {
+    "masktrack_rcnn": "MaskTrack R-CNN",
+    "crossvis": "CrossVIS",
+    "iai": "IAI",
+    "vistr": "VisTR",
+    "ifc": "IFC",
+    "seqformer": "SeqFormer",
+    "ms_sts_vis": "MS-STS VIS",
+}
+
+_ROOT = Path(__file__).resolve().parents[1]
+
+
+def available() -> tuple[str, ...]:
+    """Names of the methods that are present, in the order of ``METHODS``."""
+    return tuple(name for name in METHODS if (_ROOT / name / "config.py").is_file())
+
+
+def method_folder(name: str) -> Path:
+    """The folder of a method.
+
+    Raises:
+        ConfigError: The name is unknown, or the method is not present in this copy.
+    """
+    if name not in METHODS:
+        raise ConfigError(f"method '{name}': there is no such method; the known ones are {', '.join(METHODS)}.")
+    if name not in available():
+        raise ConfigError(
+            f"method '{name}': {DISPLAY_NAMES[name]} is known but not implemented here "
+            f"(methods/{name}/config.py is missing); choose from {', '.join(available())}."
+        )
+    return _ROOT / name
+
+
+def source_files(name: str) -> tuple[Path, ...]:
+    """Python files that a result of the method depends on: its own folder and the shared runtime, sorted."""
+    folders = (method_folder(name), _ROOT / "runtime")
+    return tuple(sorted(path for folder in folders for path in folder.rglob("*.py")))
+
+
+def load(name: str, part: str) -> ModuleType:
+    """Imports ``methods.<name>.<part>``, e.g. ``config``, ``model`` or ``checkpoint``."""
+    method_folder(name)
+    return importlib.import_module(f"methods.{name}.{part}")

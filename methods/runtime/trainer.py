@@ -1,0 +1,207 @@
+"""Carries out a training job in this process with mmengine's ``Runner``; see ``training`` for the way in."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+from methods.runtime.mmcv_ops import ensure_ops
+
+ensure_ops()
+
+# The operators must be in place before anything imports mmdet.
+import torch  # noqa: E402
+import torch.distributed as torch_dist  # noqa: E402
+from mmdet.utils import register_all_modules  # noqa: E402
+from mmengine.config import Config  # noqa: E402
+from mmengine.runner import Runner  # noqa: E402
+
+from methods.runtime import registry  # noqa: E402
+from methods.runtime.checkpoints import discard_checkpoints, latest_good_checkpoint, prepare_work_dir  # noqa: E402
+from methods.runtime.data import FrameError  # noqa: E402
+from methods.runtime.determinism import configure_torch  # noqa: E402
+from methods.runtime.facts import DatasetFacts, read_facts  # noqa: E402
+from methods.runtime.fingerprint import digest, library_versions, training_fingerprint  # noqa: E402
+from methods.runtime.hooks import HistoryHook  # noqa: E402
+from methods.runtime.jobs import TrainingJob, set_up_log  # noqa: E402
+from methods.runtime.settings import NOT_IN_FINGERPRINT  # noqa: E402
+from methods.runtime.weights import save_weights  # noqa: E402
+from mindthegap.errors import ConfigError  # noqa: E402
+from mindthegap.files import write_text  # noqa: E402
+
+
+def build_method_config(job: TrainingJob, facts: DatasetFacts) -> Config:
+    """The method's configuration for this job; its modules are registered with mmdet."""
+    register_all_modules(init_default_scope=True)
+    registry.load(job.method, "model")
+    return registry.load(job.method, "config").build_config(job.scale, facts, job.backbone, job.settings)
+
+
+def _loader(config: Config, job: TrainingJob, facts: DatasetFacts, world_size: int) -> dict[str, Any]:
+    total, workers = config.settings["batch_size"], config.settings["workers"]
+    if total % world_size:
+        raise ConfigError(f"{job.method}: batch_size {total} cannot be divided by {world_size} devices.")
+    return {
+        "batch_size": total // world_size,
+        "num_workers": workers,
+        "persistent_workers": workers > 0,
+        "prefetch_factor": 4 if workers else None,
+        "sampler": {"type": "KeyFrameSampler", "seed": job.seed},
+        "dataset": {
+            "type": "DatasetFolder",
+            "ann_file": str(facts.annotations),
+            "frames_dir": str(facts.frames_dir),
+            "seed": job.seed,
+            "pipeline": config.train_pipeline,
+        },
+    }
+
+
+def _hooks(config: Config, job: TrainingJob) -> list[dict[str, Any]]:
+    hooks: list[dict[str, Any]] = [
+        {"type": "StepSeedHook", "seed": job.seed},
+        {"type": "HistoryHook", "interval": config.settings["log_every"]},
+        {"type": "RecoveryHook", "seconds": config.settings["checkpoint_seconds"]},
+    ]
+    if job.init_weights is not None:
+        hooks.append({"type": "InitialWeightsHook", "method": job.method, "path": str(job.init_weights)})
+    return hooks
+
+
+def _runner(config: Config, job: TrainingJob, facts: DatasetFacts, resume_from: Path | None) -> Runner:
+    """Mmengine's Runner for the job, on the CPU or on this process's GPU."""
+    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    optim_wrapper = dict(config.optim_wrapper)
+    if job.amp:
+        optim_wrapper |= {"type": "AmpOptimWrapper", "loss_scale": "dynamic"}
+    wrapper = {"type": "MMDistributedDataParallel", "broadcast_buffers": False, "find_unused_parameters": True}
+    if job.devices == 0:
+        wrapper["device_ids"] = None
+    return Runner.from_cfg(
+        Config(
+            {
+                "model": config.model,
+                "model_wrapper_cfg": wrapper,
+                "work_dir": str(job.work_dir),
+                "train_dataloader": _loader(config, job, facts, world_size),
+                "train_cfg": {"type": "IterBasedTrainLoop", "max_iters": config.steps},
+                "optim_wrapper": optim_wrapper,
+                "param_scheduler": config.param_scheduler,
+                "default_hooks": {"logger": {"type": "LoggerHook", "interval": config.settings["log_every"]}}
+                | {"checkpoint": None, "sampler_seed": None},
+                "custom_hooks": _hooks(config, job),
+                "log_processor": {"type": "LogProcessor", "by_epoch": False, "window_size": 20},
+                "visualizer": {"type": "Visualizer", "vis_backends": []},
+                "env_cfg": {"mp_cfg": {"mp_start_method": "fork", "opencv_num_threads": 0}},
+                "log_level": "WARNING",  # until the runner is built; its set-up report is hundreds of lines
+                "randomness": {"seed": job.seed},
+                "launcher": "pytorch" if world_size > 1 else "none",
+                "load_from": str(resume_from) if resume_from else None,
+                "resume": resume_from is not None,
+                "default_scope": "mmdet",
+                "experiment_name": f"{job.method}-{job.backbone}-{job.seed}-{os.getpid()}",
+            }
+        )
+    )
+
+
+def _only_progress(record: logging.LogRecord) -> bool:
+    """Warnings and progress lines; mmengine also lists every parameter's options."""
+    return record.levelno >= logging.WARNING or "Iter(train)" in record.getMessage()
+
+
+def _log_to_stderr(logger: logging.Logger) -> None:
+    """Mmengine's console handler writes everything to stdout, which belongs to results."""
+    for handler in logger.handlers:
+        if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
+            handler.setStream(sys.stderr)
+        handler.setLevel(logging.INFO)
+        handler.addFilter(_only_progress)
+    logger.setLevel(logging.INFO)
+
+
+def run(job: TrainingJob) -> None:
+    """Trains, resuming where an earlier attempt with the same fingerprint stopped, and writes weights and history."""
+    warnings.filterwarnings("ignore", category=UserWarning, module="mmdet")
+    set_up_log("mindthegap.training")
+    facts = read_facts(job.dataset_dir, "train")
+    config = build_method_config(job, facts)
+    configure_torch(config.settings["threads"], deterministic=True)
+    distributed = "RANK" in os.environ
+    if distributed and job.devices == 0:
+        torch_dist.init_process_group(backend="gloo")  # mmengine would take NCCL and a GPU for granted
+    main = int(os.environ.get("RANK", "0")) == 0
+    logger = logging.getLogger("mindthegap.training")
+    fingerprint = _fingerprint(job, facts, config)
+    if main:
+        prepare_work_dir(job.work_dir, fingerprint, logger)
+    if distributed and job.devices == 0:
+        torch_dist.barrier()
+    runner = _runner(config, job, facts, latest_good_checkpoint(job.work_dir, logger))
+    _log_to_stderr(runner.logger)
+    logger.info("%d trainable parameters, %d steps", parameter_count(runner.model), config.steps)
+    _train(runner)
+    if main:
+        _write_outputs(job, facts, config, runner, fingerprint)
+
+
+def _fingerprint(job: TrainingJob, facts: DatasetFacts, config: Config) -> dict[str, str]:
+    relevant = config.to_dict()
+    relevant["settings"] = {key: value for key, value in relevant["settings"].items() if key not in NOT_IN_FINGERPRINT}
+    return training_fingerprint(
+        method=job.method,
+        backbone=job.backbone,
+        scale=job.scale,
+        seed=job.seed,
+        facts=facts,
+        config=relevant,
+        devices=job.devices,
+        amp=job.amp,
+        init_weights=job.init_weights,
+    )
+
+
+def _train(runner: Runner) -> None:
+    try:
+        runner.train()
+    except FrameError as error:
+        # A worker's error carries its traceback in the message; the sentence is the last line.
+        raise FrameError(str(error).strip().splitlines()[-1].partition("FrameError: ")[2] or str(error)) from None
+
+
+def _write_outputs(
+    job: TrainingJob, facts: DatasetFacts, config: Config, runner: Runner, fingerprint: dict[str, str]
+) -> None:
+    model = runner.model.module if hasattr(runner.model, "module") else runner.model
+    meta = {
+        "method": job.method,
+        "backbone": job.backbone,
+        "scale": job.scale,
+        "seed": job.seed,
+        "dataset": facts.dataset,
+        "dataset_sha256": facts.sha256,
+        "classes": list(facts.classes),
+        "category_ids": list(facts.category_ids),
+        "identities": facts.identities,
+        "max_objects_per_frame": facts.max_objects_per_frame,
+        "settings": config.settings,
+        "steps": config.steps,
+        "fingerprint": digest(fingerprint),
+        "code": fingerprint["code"],
+        "libraries": library_versions(),
+        **config.get("meta", {}),
+    }
+    history = next(hook for hook in runner.hooks if isinstance(hook, HistoryHook))
+    write_text(job.history, history.text())
+    save_weights(job.weights, model.state_dict(), json.loads(json.dumps(meta)))
+    discard_checkpoints(job.work_dir)
+
+
+def parameter_count(model: torch.nn.Module) -> int:
+    """Number of trainable parameters."""
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)

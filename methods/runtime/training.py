@@ -1,0 +1,77 @@
+"""The way in to training: decides on one process or several, then hands over to ``trainer``. Imports no torch."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import FrameType
+
+from methods.runtime import registry
+from methods.runtime.backbones import get_backbone
+from methods.runtime.jobs import TrainingJob
+from mindthegap.errors import ConfigError, InputError, MindTheGapError
+
+__all__ = ["TrainingJob", "train"]
+
+
+def train(job: TrainingJob) -> None:
+    """Trains a method and writes ``job.weights`` and ``job.history``.
+
+    One process for 0 or 1 devices; otherwise one per device under ``torchrun``. An attempt that ended early (killed,
+    out of time, out of disk) is continued when the same job is run again, to the same weights bit for bit on a CPU.
+
+    Raises:
+        MindTheGapError: The job asks for something that does not exist, an input is unusable, or training was told to
+            stop; the sentence says which.
+    """
+    registry.method_folder(job.method)
+    get_backbone(job.backbone)
+    if job.init_weights is not None and not Path(job.init_weights).is_file():
+        remedy = "download the checkpoint first; nothing is fetched while training"
+        raise InputError(job.init_weights, "", "there is no such initial checkpoint", remedy)
+    if job.amp and job.devices == 0:
+        raise ConfigError(f"{job.method}: amp needs a GPU; set amp to false or give the job a GPU.")
+    processes = job.devices or int(job.settings.get("cpu_processes", 1))
+    if job.devices == 0:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # a CPU run stays one on a machine with GPUs
+    if processes > 1:
+        _launch(job, processes)
+    else:
+        run_in_this_process(job)
+
+
+def run_in_this_process(job: TrainingJob) -> None:
+    """Runs one rank of the job."""
+    from methods.runtime import trainer  # heavy: torch and mmdet
+
+    trainer.run(job)
+
+
+def _launch(job: TrainingJob, processes: int) -> None:
+    """Runs the job under torchrun and passes SIGTERM on, so that every rank saves before it ends."""
+    description = job.work_dir.with_name(job.work_dir.name + ".job.json")
+    job.save(description)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    command += ["-m", "methods.runtime.train_cli", "--job", str(description)]
+    child = subprocess.Popen(command)
+
+    def forward(number: int, frame: FrameType | None) -> None:
+        child.send_signal(signal.SIGTERM)
+
+    previous = signal.signal(signal.SIGTERM, forward)
+    try:
+        status = child.wait()
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+        if child.poll() is None:
+            child.terminate()
+            child.wait()
+        description.unlink(missing_ok=True)
+    if status != 0:
+        raise MindTheGapError(
+            f"training of {job.method}-{job.backbone} on {processes} processes ended with status {status}; the reason "
+            "is in the log above. Run it again to continue from the last checkpoint."
+        )

@@ -88,3 +88,11 @@ def test_help_imports_nothing_heavy():
     program += "sys.exit(f'imported: {sorted(bad)}' if bad else 0)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_conda_recipe_has_the_pins_of_the_lock():
+    text = (ROOT / "envs/mindthegap.yaml").read_text()
+    recipe: dict[str, set[str]] = {}
+    for name, version in re.findall(r'^ +- "([A-Za-z0-9._-]+)==([^ "]+)', text, re.MULTILINE):
+        recipe.setdefault(canonicalize_name(name), set()).add(version)
+    assert recipe == locked(), "run: make lock"

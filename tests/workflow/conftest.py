@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -47,10 +48,10 @@ class Project:
 
     def due(self, *arguments: str) -> list[str]:
         """Names of the rules that would run, sorted, one entry per job; target rules are left out."""
-        text = self.run(*arguments, "--dry-run", "--quiet", "host").stdout
-        names = [line.split()[1].rstrip(":") for line in text.splitlines() if line.startswith(("rule ", "localrule "))]
-        targets = {"all", "datasets", "train", "predictions", "oracle", "paper", "tracklens"}
-        return sorted(name for name in names if name not in targets)
+        text = self.run(*arguments, "--dry-run", "--quiet", "rules").stdout
+        jobs = dict(re.findall(r"^(\w+) +(\d+)$", text, re.MULTILINE))
+        targets = {"total", "all", "datasets", "train", "predictions", "oracle", "paper", "tracklens"}
+        return sorted(name for name, count in jobs.items() if name not in targets for _ in range(int(count)))
 
     def edit(self, change: Edit) -> None:
         """Changes ``config.yaml``."""

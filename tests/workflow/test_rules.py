@@ -65,3 +65,10 @@ def test_the_slurm_profile_shares_no_block_with_the_default_one():
         for name in ("default", "slurm")
     ]
     assert not keys[0] & keys[1]
+
+
+def test_the_sources_that_rules_watch_exist():
+    text = "".join(path.read_text() for path in (ROOT / "workflow" / "rules").glob("*.smk"))
+    places = re.findall(r'"((?:src|methods|envs|notebooks|workflow)/[\w/.-]*)"', text)
+    assert places
+    assert [place for place in places if not (ROOT / place).exists()] == []

@@ -2,7 +2,7 @@
 import sys
 from pathlib import Path
 
-from mindthegap.config import Resources, experiments, parse_config
+from mindthegap.config import experiments, parse_config
 from mindthegap.errors import EXIT_USER_ERROR, MindTheGapError
 from mindthegap.workflow import (
     check_published,
@@ -101,17 +101,12 @@ def existing(*paths):
 
 def ask(stage, name):
     """A resource of a stage as Snakemake wants it; a retry gets more memory and time."""
-    wanted = getattr(resources_of(stage), name)
+    wanted = getattr(SCALE.resources_of(stage), name)
     if name == "mem_mb":
         return lambda wildcards, attempt: wanted * (attempt + 1) // 2
     if name == "runtime":
         return lambda wildcards, attempt: wanted * attempt
     return wanted
-
-
-def resources_of(stage):
-    """What the scale asks for a stage, else the defaults of the schema."""
-    return SCALE.resources.get(stage, Resources())
 
 
 def code(*places):

@@ -13,6 +13,8 @@ rule render_dataset:
         f"{OUT}/benchmarks/datasets/{{dataset}}.jsonl"
     wildcard_constraints:
         dataset=one_of(SYNTHETIC),
+    conda:
+        "../../envs/mindthegap.yaml"
     threads: ask("dataset", "cpus")
     resources:
         mem_mb=ask("dataset", "mem_mb"),
@@ -42,6 +44,8 @@ rule prepare_folder:
         f"{OUT}/benchmarks/datasets/{{dataset}}.jsonl"
     wildcard_constraints:
         dataset=one_of(FOLDERS),
+    conda:
+        "../../envs/mindthegap.yaml"
     threads: ask("dataset", "cpus")
     resources:
         mem_mb=ask("dataset", "mem_mb"),
@@ -73,6 +77,8 @@ rule draw_contact_sheet:
         f"{OUT}/logs/contact_sheets/{{dataset}}.log",
     benchmark:
         f"{OUT}/benchmarks/contact_sheets/{{dataset}}.jsonl"
+    conda:
+        "../../envs/mindthegap.yaml"
     resources:
         mem_mb=ask("paper", "mem_mb"),
         runtime=ask("paper", "runtime"),

@@ -13,6 +13,8 @@ rule predict_tracks:
         f"{OUT}/logs/predictions/{{dataset}}/{{method}}-{{backbone}}/{{seed}}.log",
     benchmark:
         f"{OUT}/benchmarks/predictions/{{dataset}}/{{method}}-{{backbone}}/{{seed}}.jsonl"
+    conda:
+        "../../envs/mindthegap.yaml"
     threads: ask("inference", "cpus")
     resources:
         mem_mb=ask("inference", "mem_mb"),
@@ -23,8 +25,8 @@ rule predict_tracks:
     params:
         preset=SCALE.preset,
         settings=lambda wildcards: SCALE.inference.get(wildcards.method, {}),
-        cpu_threads=resources_of("inference").cpus,
-        gpus=resources_of("inference").gpu,
+        cpu_threads=SCALE.resources_of("inference").cpus,
+        gpus=SCALE.resources_of("inference").gpu,
         code=lambda wildcards: code("methods/runtime", f"methods/{wildcards.method}"),
     message:
         "Tracking {wildcards.dataset} with {wildcards.method} ({wildcards.backbone}), seed {wildcards.seed}"

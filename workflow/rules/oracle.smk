@@ -23,6 +23,8 @@ rule diagnose_predictions:
         f"{OUT}/logs/oracle/{{dataset}}/{{method}}-{{backbone}}/{{seed}}.log",
     benchmark:
         f"{OUT}/benchmarks/oracle/{{dataset}}/{{method}}-{{backbone}}/{{seed}}.jsonl"
+    conda:
+        "../../envs/mindthegap.yaml"
     threads: ask("oracle", "cpus")
     resources:
         mem_mb=ask("oracle", "mem_mb"),

@@ -27,6 +27,8 @@ rule draw_paper_item:
         notebook=f"{OUT}/logs/paper/{{item}}.ipynb",
     benchmark:
         f"{OUT}/benchmarks/paper/{{item}}.jsonl"
+    conda:
+        "../../envs/mindthegap.yaml"
     resources:
         mem_mb=ask("paper", "mem_mb"),
         runtime=ask("paper", "runtime"),

@@ -9,6 +9,8 @@ rule record_run:
         f"{OUT}/logs/record_run.log",
     benchmark:
         f"{OUT}/benchmarks/record_run.jsonl"
+    conda:
+        "../../envs/mindthegap.yaml"
     resources:
         mem_mb=500,
         runtime=10,
@@ -34,20 +36,20 @@ rule publish:
         f"{OUT}/logs/publish.log",
     benchmark:
         f"{OUT}/benchmarks/publish.jsonl"
+    conda:
+        "../../envs/mindthegap.yaml"
     resources:
         mem_mb=500,
         runtime=30,
-    params:
-        folder=OUT,
     message:
-        "Writing SHA256SUMS, so that {params.folder} can be published and entered at any level"
+        "Writing {output}, so that others can enter at any level"
     script:
         "../scripts/publish.py"
 
 
 rule report:
     input:
-        items=targets("paper") + targets("contact_sheets"),
+        contents=targets("paper") + targets("contact_sheets"),
         config=f"{OUT}/config.json",
     output:
         f"{OUT}/report.zip",
@@ -55,6 +57,8 @@ rule report:
         f"{OUT}/logs/report.log",
     benchmark:
         f"{OUT}/benchmarks/report.jsonl"
+    conda:
+        "../../envs/mindthegap.yaml"
     resources:
         mem_mb=2000,
         runtime=30,

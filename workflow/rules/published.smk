@@ -26,6 +26,8 @@ rule import_published_file:
         f"{OUT}/benchmarks/published/{{name}}.jsonl"
     wildcard_constraints:
         name=one_of(IMPORTED_NAMES),
+    conda:
+        "../../envs/mindthegap.yaml"
     resources:
         mem_mb=500,
         runtime=30,

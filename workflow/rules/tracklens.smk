@@ -15,6 +15,8 @@ rule build_tracklens:
         f"{OUT}/logs/tracklens.log",
     benchmark:
         f"{OUT}/benchmarks/tracklens.jsonl"
+    conda:
+        "../../envs/mindthegap.yaml"
     resources:
         mem_mb=ask("paper", "mem_mb"),
         runtime=ask("paper", "runtime"),

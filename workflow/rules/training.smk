@@ -14,6 +14,8 @@ rule train_method:
         f"{OUT}/logs/runs/{{dataset}}/{{method}}-{{backbone}}/{{seed}}.log",
     benchmark:
         f"{OUT}/benchmarks/runs/{{dataset}}/{{method}}-{{backbone}}/{{seed}}.jsonl"
+    conda:
+        "../../envs/mindthegap.yaml"
     threads: ask("training", "cpus")
     resources:
         mem_mb=ask("training", "mem_mb"),
@@ -25,8 +27,8 @@ rule train_method:
         work=f"{OUT}/runs/{{dataset}}/{{method}}-{{backbone}}/{{seed}}/work",
         preset=SCALE.preset,
         settings=lambda wildcards: SCALE.training.get(wildcards.method, {}),
-        cpu_threads=resources_of("training").cpus,
-        gpus=resources_of("training").gpu,
+        cpu_threads=SCALE.resources_of("training").cpus,
+        gpus=SCALE.resources_of("training").gpu,
         amp=SCALE.amp,
         init_weights=lambda wildcards: SCALE.init_weights.get(
             wildcards.method, {}

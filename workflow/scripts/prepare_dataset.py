@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mindthegap.config.datasets import parse_dataset
+from mindthegap.config import parse_dataset
 
 from mindthegap.workflow import door
 

@@ -1,5 +1,6 @@
 """Writes the checksums that let others enter at any level."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mindthegap.workflow import door, write_checksums
@@ -11,5 +12,6 @@ if TYPE_CHECKING:
 
 
 with door(snakemake):
-    names = [path.removeprefix(f"{snakemake.params.folder}/") for path in snakemake.input]
-    write_checksums(snakemake.params.folder, names, snakemake.output[0])
+    folder = Path(snakemake.output[0]).parent
+    names = [str(Path(path).relative_to(folder)) for path in snakemake.input]
+    write_checksums(folder, names, snakemake.output[0])

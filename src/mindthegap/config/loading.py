@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from mindthegap.config.datasets import Dataset, FolderDataset, SyntheticDataset
 from mindthegap.config.models import Config
 from mindthegap.errors import ConfigError
 from mindthegap.files import write_text
@@ -45,6 +46,12 @@ def parse_config(raw: Mapping[str, Any], source: str = "config.yaml") -> Config:
     except ValidationError as error:
         lines = [_sentence(details, raw) for details in error.errors()]
         raise ConfigError("\n".join(f"{source}: {line}" for line in dict.fromkeys(lines))) from None
+
+
+def parse_dataset(raw: Mapping[str, Any]) -> SyntheticDataset | FolderDataset:
+    """One entry of the section ``datasets`` that was validated before and travelled as plain data."""
+    dataset: SyntheticDataset | FolderDataset = TypeAdapter(Dataset).validate_python(raw)
+    return dataset
 
 
 def _sentence(details: ErrorDetails, raw: Mapping[str, Any]) -> str:

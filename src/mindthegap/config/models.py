@@ -70,6 +70,10 @@ class Scale(StrictModel):
     )
     resources: dict[Stage, Resources] = Field({}, description="What a job of each stage asks for.")
 
+    def resources_of(self, stage: Stage) -> Resources:
+        """What a job of a stage asks for; the defaults where the configuration is silent."""
+        return self.resources.get(stage, Resources())
+
 
 class Config(StrictModel):
     """The whole of ``config.yaml``."""

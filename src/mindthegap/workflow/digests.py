@@ -31,8 +31,10 @@ def code_digest(root: str | Path, places: Iterable[str]) -> str:
 
 
 def _sources(path: Path) -> list[Path]:
-    """All Python files below a folder in a fixed order, or the file itself."""
-    return sorted(path.rglob("*.py")) if path.is_dir() else [path]
+    """All Python files below a folder in a fixed order, or the file itself; nothing for what is not there (yet)."""
+    if path.is_dir():
+        return sorted(path.rglob("*.py"))
+    return [path] if path.is_file() else []
 
 
 @cache

@@ -21,7 +21,9 @@ rm -f "$venv/.ready"
     fail "$python cannot make a virtual environment; on Debian its package python3-venv is missing, or name another Python."
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r envs/bootstrap.lock ||
     fail "uv could not be installed; is the package index within reach?"
-"$venv/bin/uv" pip sync --python "$venv/bin/python" --require-hashes envs/requirements.lock ||
+# uv brings its own certificates; behind a company's proxy only the system's are right.
+sync="$venv/bin/uv pip sync --python $venv/bin/python --require-hashes envs/requirements.lock"
+$sync || $sync --system-certs ||
     fail "the packages of envs/requirements.lock could not be installed; the lines above say which, then run make env again."
 "$venv/bin/uv" pip install --python "$venv/bin/python" --quiet --no-deps --no-build-isolation --editable .
 sha256sum envs/requirements.lock >"$venv/.ready"

@@ -148,15 +148,14 @@ def _undo_differences(numbers: Ints, first: Ints) -> Ints:
     begin = first[:-1][np.diff(first) > 0]
     repeats = np.diff(first)[np.diff(first) > 0]
     opening = numbers[begin]
-    sums = numbers.copy()
-    sums[begin] = 0  # the first length starts no chain of differences
+    sums = np.concatenate([[0, 0], numbers])
+    sums[begin + 2] = 0  # the first length starts no chain of differences
     sums[0::2] = np.cumsum(sums[0::2])
     sums[1::2] = np.cumsum(sums[1::2])
-    # What the chains had already reached where a mask begins; "even" means as far from its begin as the begin itself.
-    even = np.where(begin >= 2, sums[begin - 2], 0)
-    odd = np.where(begin >= 1, sums[begin - 1], 0)
-    position = np.arange(len(sums)) - np.repeat(begin, repeats)
-    counts: Ints = sums - np.where(position & 1, np.repeat(odd, repeats), np.repeat(even, repeats))
+    # What the chains had reached two and one places before each mask's first length.
+    even, odd = np.repeat(sums[begin], repeats), np.repeat(sums[begin + 1], repeats)
+    position = np.arange(len(numbers)) - np.repeat(begin, repeats)
+    counts: Ints = sums[2:] - np.where(position & 1, odd, even)
     counts[begin] = opening
     return counts
 

@@ -1,0 +1,112 @@
+"""From matches to precision and recall, as the official evaluator accumulates them (``ytvoseval.py``, accumulate)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mindthegap.evaluation.matching import CategoryMatches, Matches
+from mindthegap.evaluation.parameters import IOU_THRESHOLDS, MAX_TRACKS, RECALL_POINTS
+from mindthegap.evaluation.tables import Bools, Floats, Int64s
+
+_EPSILON = np.spacing(1)
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """All tracks of one category over all videos, by falling score.
+
+    Equal scores keep the order of video ids, then the order within the video. When videos are drawn with repetition,
+    the copies of a track stand directly behind one another.
+
+    Attributes:
+        tp: ``[S, 10, D]``.
+        fp: ``[S, 10, D]``.
+        video: ``[D]`` position of the track's video.
+        counted: ``[S, V]`` objects that count, per video.
+    """
+
+    tp: Bools
+    fp: Bools
+    video: Int64s
+    counted: Int64s
+
+
+def rankings(matches: Matches, max_tracks: int = MAX_TRACKS[-1]) -> Iterator[tuple[int, Ranking]]:
+    """Position and ranking of every category that has a track or an object."""
+    found = _by_category(matches)
+    for k, category in enumerate(matches.category_ids):
+        ranking = _rank(found.get(category, []), len(matches.videos), max_tracks)
+        if ranking is not None:
+            yield k, ranking
+
+
+def _by_category(matches: Matches) -> dict[int, list[tuple[int, CategoryMatches]]]:
+    """For each category, where it appears: (position of the video, matches)."""
+    found: dict[int, list[tuple[int, CategoryMatches]]] = {}
+    for position, video in enumerate(matches.videos):
+        for entry in video.categories:
+            found.setdefault(entry.category, []).append((position, entry))
+    return found
+
+
+def _rank(entries: list[tuple[int, CategoryMatches]], videos: int, max_tracks: int) -> Ranking | None:
+    """Merges the lists of one category."""
+    if not entries:
+        return None
+    scores = np.concatenate([entry.score[:max_tracks] for _, entry in entries])
+    order = np.argsort(-scores, kind="stable")
+    counted = np.zeros((len(entries[0][1].counted), videos), np.int64)
+    for position, entry in entries:
+        counted[:, position] = entry.counted
+    owner = np.concatenate([np.full(len(entry.score[:max_tracks]), position) for position, entry in entries])
+    return Ranking(
+        tp=np.concatenate([entry.tp[:, :, :max_tracks] for _, entry in entries], axis=2)[:, :, order],
+        fp=np.concatenate([entry.fp[:, :, :max_tracks] for _, entry in entries], axis=2)[:, :, order],
+        video=owner[order],
+        counted=counted,
+    )
+
+
+def accumulate(matches: Matches, weights: npt.ArrayLike | None = None) -> tuple[Floats, Floats]:
+    """Precision and recall over all videos.
+
+    Args:
+        matches: Matched tracks.
+        weights: ``[V]`` how often each video counts (0 leaves it out); ``None`` counts each once.
+
+    Returns:
+        Precision ``[10, 101, K, S, 3]`` (threshold, recall point, category, group, track limit 1/10/100) and recall
+        ``[10, K, S, 3]``, both -1 where a category has no object that counts. With ``weights=None`` the first four
+        groups are bit for bit the official arrays.
+    """
+    shape = (len(matches.category_ids), len(matches.groups), len(MAX_TRACKS))
+    precision = np.full((len(IOU_THRESHOLDS), len(RECALL_POINTS), *shape), -1.0)
+    recall = np.full((len(IOU_THRESHOLDS), *shape), -1.0)
+    times = np.ones(len(matches.videos), np.int64) if weights is None else np.asarray(weights, np.int64)
+    for m, limit in enumerate(MAX_TRACKS):
+        for k, ranking in rankings(matches, limit):
+            counted = ranking.counted @ times
+            for s in np.flatnonzero(counted):
+                precision[:, :, k, s, m], recall[:, k, s, m] = _curve(ranking, int(s), times, int(counted[s]))
+    return precision, recall
+
+
+def _curve(ranking: Ranking, group: int, times: Int64s, objects: int) -> tuple[Floats, Floats]:
+    """Precision ``[10, 101]`` and final recall ``[10]`` of one category and group."""
+    weight = times[ranking.video]
+    found = np.cumsum(ranking.tp[group] * weight, axis=1).astype(np.float64)
+    wrong = np.cumsum(ranking.fp[group] * weight, axis=1).astype(np.float64)
+    precision = np.zeros((len(IOU_THRESHOLDS), len(RECALL_POINTS)))
+    if not found.shape[1]:
+        return precision, np.zeros(len(IOU_THRESHOLDS))
+    recall = found / objects
+    envelope = np.maximum.accumulate((found / (wrong + found + _EPSILON))[:, ::-1], axis=1)[:, ::-1]
+    for t, row in enumerate(recall):
+        at = np.searchsorted(row, RECALL_POINTS, side="left")
+        reached = at < len(row)
+        precision[t, reached] = envelope[t, at[reached]]
+    return precision, recall[:, -1]

@@ -1,0 +1,59 @@
+"""The doors: from files, from tables, or from constructed tracks to an ``Evaluation``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from mindthegap.evaluation.candidates import Candidates, row_candidates
+from mindthegap.evaluation.matching import match
+from mindthegap.evaluation.overlap import compute_overlaps
+from mindthegap.evaluation.summary import Evaluation, summarize
+from mindthegap.evaluation.tables import Bools, OverlapTables
+from mindthegap.formats import read_ground_truth, read_results
+
+
+def evaluate(
+    gt_path: str | Path,
+    results_path: str | Path,
+    *,
+    official_quirks: bool = False,
+    workers: int = 1,
+    progress: bool = False,
+) -> Evaluation:
+    """Evaluates a result file.
+
+    Args:
+        gt_path: Ground-truth JSON.
+        results_path: Result JSON.
+        official_quirks: Accepts what the strict reader refuses but the official evaluator takes, reproduces its number,
+            and notes which quirk changed it and by how much.
+        workers: Processes for the overlap tables; the numbers do not depend on it.
+        progress: Shows a progress bar on standard error.
+
+    Raises:
+        InputError: A file cannot be used as it is.
+    """
+    ground_truth = read_ground_truth(gt_path, official_quirks=official_quirks)
+    results = read_results(results_path, ground_truth, official_quirks=official_quirks)
+    return evaluate_tables(compute_overlaps(ground_truth, results, workers=workers, progress=progress))
+
+
+def evaluate_tables(tables: OverlapTables) -> Evaluation:
+    """Evaluates the rows of a result file from its overlap tables."""
+    return evaluate_candidates(tables, [row_candidates(video) for video in tables.videos])
+
+
+def evaluate_candidates(
+    tables: OverlapTables, candidates: Sequence[Candidates], *, counted: Sequence[Bools] | None = None
+) -> Evaluation:
+    """Evaluates constructed tracks.
+
+    Args:
+        tables: Overlap tables; only their objects matter here.
+        candidates: Tracks per video in the order of ``tables.videos``.
+        counted: Per video, ``[G]`` whether each object counts (see ``match``).
+    """
+    tracks = Counter(category for entry in candidates for category in entry.category.tolist())
+    return summarize(match(tables, candidates, counted=counted), tracks=tracks, synthetic=tables.synthetic)

@@ -1,0 +1,1 @@
+"""Present so that the test folders can import the helpers beside it."""

@@ -1,0 +1,144 @@
+// Heading, experiments side by side, the waterfall of one of them, and where the numbers come from.
+(function (TL) {
+  "use strict";
+  const { el, svg, number, signed } = TL;
+
+  TL.drawHeading = function (root) {
+    const synthetic = TL.site.experiments.some((experiment) => experiment.synthetic);
+    document.title = `${TL.site.title} · TrackLens`;
+    root.replaceChildren(
+      el("h1", {}, TL.site.title),
+      synthetic ? el("span", { class: "badge", title: "Some of the data was generated" }, "synthetic data") : null,
+      el("button", { type: "button", class: "help", onclick: () => TL.toggleHelp(), "aria-label": "Help" }, "?"),
+    );
+  };
+
+  function parts(experiment) {
+    const { levels, gaps } = experiment.gaps;
+    return { AP: levels.default.AP, ...gaps };
+  }
+
+  // One line per experiment; shown when there is a choice.
+  TL.drawExperiments = function (root) {
+    if (TL.site.experiments.length < 2) return root.replaceChildren();
+    const rows = TL.site.experiments.map((experiment, index) => {
+      const values = parts(experiment);
+      const bar = el("div", { class: "stack", "aria-hidden": "true" });
+      for (const [name, value] of Object.entries(values)) {
+        if (value > 0) bar.append(el("i", { style: { flexGrow: value, background: TL.COLOURS[name] } }));
+      }
+      const cells = Object.values(values).map((value) => el("td", { class: value < 0 ? "negative" : "" }, number(value, 1)));
+      const chosen = index === TL.state.e;
+      const pick = el(
+        "button",
+        { type: "button", class: "link", "aria-pressed": String(chosen), onclick: () => TL.pickExperiment(index) },
+        experiment.label,
+      );
+      return el("tr", { class: chosen ? "chosen" : "" }, el("th", { scope: "row" }, pick), cells, el("td", { class: "wide" }, bar));
+    });
+    const head = ["experiment", "AP", "tracking", "classif.", "segment.", ""].map((name) => el("th", { scope: "col" }, name));
+    root.replaceChildren(
+      el("h2", {}, "Experiments"),
+      el("div", { class: "scroll" }, el("table", { class: "experiments" }, el("thead", {}, el("tr", {}, head)), el("tbody", {}, rows))),
+    );
+  };
+
+  TL.pickExperiment = function (index) {
+    const same = TL.site.experiments[index].truth === TL.experiment().truth;
+    TL.set(same ? { e: index } : { e: index, v: null, o: null, t: null });
+  };
+
+  const STEPS = [
+    ["AP", "AP", "AP as the benchmark scores it"],
+    ["tracking", "tracking gap", "won back by repairing identities"],
+    ["classification", "classification gap", "won back by repairing classes too"],
+    ["segmentation", "segmentation gap", "lost for good: no relabelling wins it back"],
+  ];
+
+  function splitText(experiment, name) {
+    const split = (experiment.gaps.splits || {})[name];
+    if (!split) return "";
+    return Object.entries(split)
+      .map(([part, value]) => `${part.replace("_", " ")} ${number(value, 1)}`)
+      .join(" · ");
+  }
+
+  TL.drawWaterfall = function (root) {
+    const experiment = TL.experiment();
+    const values = parts(experiment);
+    const box = el("div", { class: "waterfall" });
+    root.replaceChildren(el("h2", {}, `Where the points go: ${experiment.label}`), box, caption(experiment));
+    if (values.AP === null) {
+      box.append(el("p", { class: "empty" }, "AP is undefined: no category of this ground truth has an object."));
+      return;
+    }
+    box.append(waterfall(experiment, values, Math.max(280, root.clientWidth)));
+  };
+
+  function caption(experiment) {
+    const solver = experiment.gaps.solver || {};
+    const proof = solver.optimal === false ? " Not all components were solved to the optimum." : "";
+    const objective = experiment.gaps.objective ? `${experiment.gaps.objective} oracle` : "oracle";
+    const text = `Points of AP, ${objective}.${proof} Click a gap to sort the objects by what they lose to it.`;
+    return el("p", { class: "note" }, text);
+  }
+
+  function waterfall(experiment, values, width) {
+    const label = width < 520 ? 112 : 150;
+    const low = Math.min(0, ...running(values));
+    const high = Math.max(100, ...running(values));
+    const right = 52;
+    const x = (value) => label + ((value - low) / (high - low)) * (width - label - right);
+    const height = 40;
+    const drawing = svg("svg", { width, height: STEPS.length * height + 4, role: "group", "aria-label": "Gap waterfall" });
+    let at = 0;
+    STEPS.forEach(([name, title, meaning], line) => {
+      const value = values[name];
+      const top = line * height + 4;
+      const left = x(Math.min(at, at + value));
+      const size = Math.max(1, x(Math.max(at, at + value)) - left);
+      const active = TL.state.by === name;
+      const step = svg("g", { class: name === "AP" ? "" : "step", tabindex: name === "AP" ? null : 0, role: name === "AP" ? null : "button" });
+      if (name !== "AP") {
+        const sort = () => TL.set({ by: active ? "all" : name });
+        step.addEventListener("click", sort);
+        step.addEventListener("keydown", (event) => event.key === "Enter" && sort());
+      }
+      const frame = { stroke: value < 0 ? TL.COLOURS.negative : active ? "#000" : "none", "stroke-width": 2 };
+      step.append(
+        svg("title", {}, `${title}: ${number(value, 2)} points, ${meaning}. ${splitText(experiment, name)}`),
+        svg("rect", { x: 0, y: top - 3, width, height: height - 2, class: "hit" }),
+        svg("text", { x: label - 10, y: top + 15, "text-anchor": "end", class: active ? "active" : "" }, title),
+        svg("rect", { x: left, y: top, width: size, height: 21, fill: TL.COLOURS[name], ...frame }),
+        svg("text", { x: left + size + 5, y: top + 15, class: "value" }, line ? signed(value, 1) : number(value, 1)),
+      );
+      const split = splitText(experiment, name);
+      if (split) step.append(svg("text", { x: label, y: top + 33, class: "split" }, split));
+      at += value;
+      if (line < STEPS.length - 1) step.append(svg("line", { x1: x(at), x2: x(at), y1: top, y2: top + height + 21, class: "join" }));
+      drawing.append(step);
+    });
+    return drawing;
+  }
+
+  function running(values) {
+    let at = 0;
+    return STEPS.map(([name]) => (at += values[name]));
+  }
+
+  TL.drawProvenance = function (root) {
+    const experiment = TL.experiment();
+    const truth = TL.truth();
+    const facts = [
+      ["TrackLens", `version ${TL.site.version}`],
+      ["data", `${truth.videos.length} videos, ${truth.objects} objects, ${experiment.rows} result rows`],
+      ["origin", experiment.synthetic ? "synthetic data: generated, not filmed" : "not marked as synthetic"],
+      ...Object.entries(experiment.gaps.solver || {}).map(([key, value]) => [`solver ${key}`, String(value)]),
+      ...Object.entries(TL.site.thresholds).map(([key, value]) => [key.replaceAll("_", " "), String(value)]),
+      ...experiment.inputs.map((input) => [input.role, `${input.name}  sha256 ${input.sha256}`]),
+    ];
+    const list = el("dl", {});
+    for (const [name, text] of facts) list.append(el("dt", {}, name), el("dd", {}, text));
+    root.replaceChildren(el("details", {}, el("summary", {}, "Where these numbers come from"), list));
+  };
+})((window.TL = window.TL || {}));

@@ -1,0 +1,1 @@
+"""Datasets: preparation of real folders, splits, contact sheets."""

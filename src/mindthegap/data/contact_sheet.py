@@ -1,0 +1,136 @@
+"""A picture of a dataset at one glance: frames of some videos with identities in colour and occlusion levels."""
+
+from __future__ import annotations
+
+import colorsys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from pycocotools import mask as mask_api
+
+from mindthegap.data.staging import FRAMES
+from mindthegap.errors import InputError
+from mindthegap.files import atomic_path, read_json
+
+_GAP = 4
+_CAPTION = 14
+_LEVELS = {"no_occlusion": "none", "slight_occlusion": "slight", "severe_occlusion": "severe"}
+
+
+def contact_sheet(
+    dataset_dir: str | Path, split: str, out_png: str | Path, *, videos: int = 6, frames: int = 8, height: int = 120
+) -> None:
+    """Draws evenly spaced frames of evenly spaced videos, one row each.
+
+    An object keeps its colour along the row. Its outline is solid where nothing covers it, and its fill gets stronger with
+    the dataset's occlusion level (none, slight, severe), which the caption also counts.
+
+    Args:
+        dataset_dir: A prepared dataset (``<split>.json`` and ``frames/``).
+        split: ``train`` or ``diagnostic``.
+        out_png: Picture to write.
+        videos: Rows at most.
+        frames: Columns at most.
+        height: Height of a frame on the sheet in pixels.
+
+    Raises:
+        InputError: The split or one of its frames is missing or unreadable.
+    """
+    folder = Path(dataset_dir)
+    content = read_json(folder / f"{split}.json")
+    names = {category["id"]: category["name"] for category in content["categories"]}
+    tracks: dict[int, list[dict[str, Any]]] = {}
+    for annotation in content["annotations"]:
+        tracks.setdefault(annotation["video_id"], []).append(annotation)
+    chosen = [content["videos"][k] for k in _spread(len(content["videos"]), videos)]
+    rows = [_row(folder / FRAMES, video, tracks.get(video["id"], []), names, frames, height) for video in chosen]
+    width = max(row.width for row in rows)
+    sheet = Image.new("RGB", (width + 2 * _GAP, sum(row.height + _GAP for row in rows) + _GAP), "white")
+    top = _GAP
+    for row in rows:
+        sheet.paste(row, (_GAP, top))
+        top += row.height + _GAP
+    with atomic_path(out_png) as temporary:
+        sheet.save(temporary, "PNG")
+
+
+def _spread(total: int, wanted: int) -> list[int]:
+    """``wanted`` evenly spaced positions (fewer if there are fewer), first and last included."""
+    return [int(k) for k in np.linspace(0, total - 1, min(total, wanted)).round()]
+
+
+def _row(
+    folder: Path, video: dict[str, Any], tracks: list[dict[str, Any]], names: dict[int, str], frames: int, height: int
+) -> Image.Image:
+    """One video: a caption over its frames."""
+    width = round(height * video["width"] / video["height"])
+    times = _spread(len(video["file_names"]), frames)
+    row = Image.new("RGB", (len(times) * (width + _GAP), height + _CAPTION), "white")
+    for column, time in enumerate(times):
+        picture = _frame(folder / video["file_names"][time], tracks, time)
+        row.paste(picture.resize((width, height), Image.Resampling.LANCZOS), (column * (width + _GAP), _CAPTION))
+    draw = ImageDraw.Draw(row)
+    x = 0
+    caption = f"{video['file_names'][0].rsplit('/', 1)[0]}, {len(video['file_names'])} frames:"
+    draw.text((x, 0), caption, fill="black")
+    x += int(draw.textlength(caption)) + 6
+    for position, track in enumerate(tracks):
+        label = names.get(track["category_id"], "?") + _levels(track)
+        draw.text((x, 0), label, fill=_colour(position))
+        x += int(draw.textlength(label)) + 8
+    return row
+
+
+def _levels(track: dict[str, Any]) -> str:
+    """Number of frames per occlusion level, where the dataset grades it."""
+    levels = track.get("occlusion") or []
+    counts = [sum(level == key for level in levels) for key in _LEVELS]
+    return f" {counts[0]}/{counts[1]}/{counts[2]}" if any(counts) else ""
+
+
+def _frame(path: Path, tracks: list[dict[str, Any]], time: int) -> Image.Image:
+    """A frame with all masks."""
+    try:
+        with Image.open(path) as opened:
+            pixels = np.asarray(opened.convert("RGB"), dtype=np.float32).copy()
+    except OSError as error:
+        raise InputError(path, "", f"cannot be read as a picture ({error})", "prepare the dataset again") from None
+    for position, track in enumerate(tracks):
+        mask = _mask(track["segmentations"][time], (pixels.shape[0], pixels.shape[1]))
+        if mask is None:
+            continue
+        level = (track.get("occlusion") or [None] * (time + 1))[time]
+        fill = {"slight_occlusion": 0.3, "severe_occlusion": 0.55}.get(level, 0.12)
+        colour = np.array(_colour(position), dtype=np.float32)
+        pixels[mask] += (colour - pixels[mask]) * fill
+        pixels[_edge(mask)] = colour
+    return Image.fromarray(pixels.round().astype(np.uint8))
+
+
+def _mask(segmentation: Any, size: tuple[int, int]) -> NDArray[np.bool_] | None:
+    """Decodes polygons, compressed or uncompressed RLE; None where the object is absent."""
+    if not segmentation:
+        return None
+    if isinstance(segmentation, list):
+        rle = mask_api.merge(mask_api.frPyObjects(segmentation, *size))
+    elif isinstance(segmentation["counts"], list):
+        rle = mask_api.frPyObjects(segmentation, *size)
+    else:
+        rle = segmentation
+    return np.asarray(mask_api.decode(rle), dtype=bool)
+
+
+def _edge(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Pixels of a mask that have a neighbour outside of it."""
+    padded = np.pad(mask, 1)
+    inside = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    return mask & ~inside
+
+
+def _colour(position: int) -> tuple[int, int, int]:
+    """Well separated colours by steps of the golden angle."""
+    red, green, blue = colorsys.hsv_to_rgb(position * 0.61803 % 1.0, 0.9, 0.95)
+    return round(255 * red), round(255 * green), round(255 * blue)

@@ -1,0 +1,77 @@
+"""Dataset folders that appear complete or not at all."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mindthegap.errors import InputError, MindTheGapError
+from mindthegap.files import disk_errors
+
+MANIFEST = "manifest.json"
+FRAMES = "frames"
+_PARTS = (FRAMES, "train.json", "diagnostic.json", MANIFEST)
+
+
+@contextmanager
+def staged_dataset(out_dir: str | Path) -> Iterator[Path]:
+    """Yields a temporary folder beside the final files; on success its files take the place of the former ones.
+
+    A failure leaves ``out_dir`` as it was (and removes it if it did not exist). The manifest goes first and comes last, so
+    that a folder with a manifest is complete.
+
+    Raises:
+        InputError: ``out_dir`` is a file, or holds a folder ``frames`` that is not ours to replace.
+        MindTheGapError: The disk is full, read-only, or the folder not writable.
+    """
+    out = Path(out_dir)
+    _check_ours(out)
+    with disk_errors(out):
+        made = [folder for folder in (out, *out.parents) if not folder.exists()]
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            stage = Path(tempfile.mkdtemp(dir=out, prefix=".building-"))
+        except FileExistsError:
+            raise InputError(out, "", "a part of this path is a file", "choose another folder") from None
+        try:
+            yield stage
+            _publish(stage, out)
+        except BaseException:
+            shutil.rmtree(stage, ignore_errors=True)
+            _remove_empty(made)
+            raise
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def _check_ours(out: Path) -> None:
+    """Refuses to replace somebody's own frames."""
+    if out.exists() and not out.is_dir():
+        raise InputError(out, "", "is a file, not a folder", "choose another folder")
+    frames = out / FRAMES
+    if frames.is_dir() and not frames.is_symlink() and any(frames.iterdir()) and not (out / MANIFEST).is_file():
+        raise InputError(frames, "", "holds files that did not come from here", "choose an empty folder")
+
+
+def _publish(stage: Path, out: Path) -> None:
+    """Moves the new parts in and the old ones away."""
+    if not (stage / MANIFEST).is_file():
+        raise MindTheGapError(f"{out}: the new dataset has no manifest; this is a mistake in the program.")
+    (out / MANIFEST).unlink(missing_ok=True)
+    for part in _PARTS:
+        new, old = stage / part, out / part
+        if old.is_symlink() or old.exists():
+            old.rename(stage / f"old-{part}")
+        if new.is_symlink() or new.exists():
+            new.rename(old)
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    """Removes the folders that were made for nothing, innermost first."""
+    for folder in folders:
+        try:
+            folder.rmdir()
+        except OSError:
+            return

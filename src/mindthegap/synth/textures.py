@@ -1,0 +1,121 @@
+"""Colours: textures of objects, and the canvas that the camera looks at. Masks never depend on anything in here."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFilter
+
+Colour = tuple[int, int, int]
+Rgb = NDArray[np.uint8]
+
+_KINDS = ("gradient", "stripes", "checks", "spots", "marble", "rings")
+
+
+def random_colour(rng: np.random.Generator, away_from: Colour | None = None) -> Colour:
+    """A colour whose channels differ from ``away_from`` by 200 levels or more in sum, if one is given."""
+    best: Colour = (0, 0, 0)
+    best_distance = -1
+    for candidate in rng.integers(20, 246, size=(8, 3)).tolist():
+        distance = sum(abs(a - b) for a, b in zip(candidate, away_from or (0, 0, 0), strict=True))
+        if distance > best_distance:
+            best, best_distance = (candidate[0], candidate[1], candidate[2]), distance
+        if away_from is None or distance >= 200:
+            return (candidate[0], candidate[1], candidate[2])
+    return best
+
+
+def _noise(rng: np.random.Generator, cells: tuple[int, int], size: tuple[int, int]) -> NDArray[np.int16]:
+    """Smooth noise, int16 [height, width] around 0 (-128 to 127), from ``cells`` (rows, columns) random values."""
+    small = Image.fromarray(rng.integers(0, 256, size=cells, dtype=np.uint8))
+    return np.asarray(small.resize((size[1], size[0]), Image.Resampling.BICUBIC), dtype=np.int16) - 128
+
+
+def _blend_weight(rng: np.random.Generator, kind: str, side: int) -> NDArray[np.int32]:
+    """How much (0-256) of the second colour each texture cell has. int32 [side, side]."""
+    row, column = np.mgrid[0:side, 0:side].astype(np.int32)
+    period = max(4, side // int(rng.integers(3, 8)))
+    slope = int(rng.integers(-2, 3))
+    if kind == "gradient":
+        return np.asarray((row * (2 + slope) + column * (2 - slope)) * 256 // (4 * side))
+    if kind == "stripes":
+        return ((2 * row + slope * column) // period % 2) * 256
+    if kind == "checks":
+        return ((row // period + column // period) % 2) * 256
+    if kind == "spots":
+        u, v = row % (2 * period) - period, (column + row // (2 * period) * period) % (2 * period) - period
+        return (u * u + v * v < period * period // 3) * np.int32(256)
+    if kind == "rings":
+        u, v = row - side // 2, column - side // 2
+        return ((u * u + v * v) * 8 // (side * period) % 2) * 256
+    return np.clip(_noise(rng, (6, 6), (side, side)).astype(np.int32) * 3 + 128, 0, 256)
+
+
+def object_texture(rng: np.random.Generator, side: int, away_from: Colour) -> Rgb:
+    """A random two-colour pattern with fine grain and light from the upper left. uint8 [side, side, 3]."""
+    first, second = random_colour(rng, away_from), random_colour(rng)
+    second = tuple((2 * b + a) // 3 for a, b in zip(first, second, strict=True))  # type: ignore[assignment]
+    weight = _blend_weight(rng, _KINDS[int(rng.integers(len(_KINDS)))], side)[..., None]
+    mixed = (np.array(first, dtype=np.int32) * (256 - weight) + np.array(second, dtype=np.int32) * weight) >> 8
+    grain = _noise(rng, (side // 2, side // 2), (side, side)) // 8
+    light = np.linspace(22, -22, side).astype(np.int32)
+    shaded = mixed + (grain + light[:, None] + light[None, :])[..., None]
+    return np.clip(shaded, 0, 255).astype(np.uint8)
+
+
+def shading(coverage: NDArray[np.uint8]) -> NDArray[np.uint16]:
+    """Darkens towards the silhouette's edge, so that neighbours of one colour stay apart. uint16 0-256, same shape."""
+    radius = max(1, coverage.shape[-1] // 12)
+    soft = np.asarray(Image.fromarray(coverage).filter(ImageFilter.BoxBlur(radius)), dtype=np.uint16)
+    return np.minimum(256, 60 + soft)
+
+
+def sprite(texture: Rgb, coverage: NDArray[np.uint8]) -> NDArray[np.uint32]:
+    """Packs colours, premultiplied by coverage, and coverage into one number per cell. uint32 [side, side] (RGBA)."""
+    weight = shading(coverage) * coverage.astype(np.uint32) // 255
+    cells = np.empty((*coverage.shape, 4), dtype=np.uint8)
+    cells[..., :3] = (texture * weight[..., None]) >> 8
+    cells[..., 3] = coverage
+    return cells.view(np.uint32)[..., 0]
+
+
+def background(rng: np.random.Generator, height: int, width: int, clutter: float) -> tuple[NDArray[np.uint32], Colour]:
+    """A textured landscape with distractors.
+
+    Args:
+        rng: Source of chance.
+        height: Rows of the canvas.
+        width: Columns of the canvas.
+        clutter: Amount (0-1) of lines, patches and strokes that belong to no class.
+
+    Returns:
+        uint32 [height, width] packed RGBA with full alpha, and its mean colour.
+    """
+    tones = rng.integers(40, 190, size=(4, 5, 3), dtype=np.uint8)
+    grey = tones.mean(axis=2, keepdims=True)
+    muted = (0.55 * grey + 0.45 * tones).astype(np.uint8)
+    image = Image.fromarray(muted).resize((width, height), Image.Resampling.BICUBIC)
+    _draw_clutter(ImageDraw.Draw(image), rng, image.size, clutter)
+    base = np.asarray(image.filter(ImageFilter.GaussianBlur(0.7)), dtype=np.int16)
+    coarse = _noise(rng, (9, 14), (height, width)) // 6
+    fine = _noise(rng, (max(2, height // 3), max(2, width // 3)), (height, width)) // 10
+    canvas = np.full((height, width, 4), 255, dtype=np.uint8)
+    canvas[..., :3] = np.clip(base + (coarse + fine)[..., None], 0, 255)
+    mean = [int(value) for value in muted.reshape(-1, 3).mean(axis=0)]
+    return canvas.view(np.uint32)[..., 0], (mean[0], mean[1], mean[2])
+
+
+def _draw_clutter(draw: ImageDraw.ImageDraw, rng: np.random.Generator, size: tuple[int, int], clutter: float) -> None:
+    """Strokes, slabs and thin arcs in muted colours."""
+    unit = max(4, min(size) // 8)
+    for _ in range(int(round(clutter * 24))):
+        x, y = int(rng.integers(size[0])), int(rng.integers(size[1]))
+        dx, dy, ex, ey = (int(value) for value in rng.integers(-2 * unit, 2 * unit + 1, size=4))
+        colour = tuple(int(value) for value in rng.integers(50, 190, size=3))
+        kind = int(rng.integers(3))
+        if kind == 0:
+            draw.line([(x, y), (x + 2 * dx, y + 2 * dy)], fill=colour, width=max(1, unit // 6))
+        elif kind == 1:
+            draw.polygon([(x, y), (x + dx, y + dy), (x + dx + ex // 3, y + dy + ey // 3)], fill=colour)
+        else:
+            draw.arc([(x, y), (x + abs(dx) + 2, y + abs(dy) + 2)], ey * 3, ey * 3 + 120, fill=colour, width=2)

@@ -1,6 +1,5 @@
 """Our precision, recall and IoU arrays are, bit for bit, those of the official evaluator and of mmdet's copy."""
 
-import copy
 import importlib.util
 import json
 import os
@@ -11,29 +10,28 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from vis_sets import make_set
+from vis_sets import encode, make_set, rectangle
 
-from mindthegap.evaluation import compute_overlaps, evaluate_tables
+from mindthegap.evaluation import evaluate
 from mindthegap.evaluation.matching import ious
-from mindthegap.formats import read_ground_truth, read_results
 
 OFFICIAL = "MINDTHEGAP_OFFICIAL_EVALUATOR"
 OVIS = "MINDTHEGAP_OVIS_EVALUATOR"
 SETS = 220
+SPOILED_SHAPE = (25, 30)
 
 
-def ours(tmp_path, truth, results):
+def ours(tmp_path, truth, results, *, official_quirks=False):
     """Our evaluation of JSON values, through files."""
     for name, value in (("gt.json", truth), ("results.json", results)):
         (tmp_path / name).write_text(json.dumps(value))
-    ground_truth = read_ground_truth(tmp_path / "gt.json")
-    return evaluate_tables(compute_overlaps(ground_truth, read_results(tmp_path / "results.json", ground_truth)))
+    return evaluate(tmp_path / "gt.json", tmp_path / "results.json", official_quirks=official_quirks)
 
 
-def theirs(dataset_class, evaluator_class, truth, results):
-    """Another evaluator's state after accumulate; inputs are copied because they are changed in place."""
-    gt = dataset_class(copy.deepcopy(truth))
-    evaluator = evaluator_class(gt, gt.loadRes(copy.deepcopy(results)), "segm")
+def theirs(dataset_class, evaluator_class, tmp_path):
+    """Another evaluator's state after accumulate, on the files that ``ours`` wrote."""
+    gt = dataset_class(str(tmp_path / "gt.json"))
+    evaluator = evaluator_class(gt, gt.loadRes(str(tmp_path / "results.json")), "segm")
     evaluator.evaluate()
     evaluator.accumulate()
     evaluator.summarize()
@@ -66,7 +64,37 @@ def test_equals_mmdet(tmp_path):
     cases = sets()
     assert len(cases) == SETS
     for _, truth, results in cases:
-        assert_same(ours(tmp_path, truth, results), theirs(functional.YTVIS, functional.YTVISeval, truth, results))
+        evaluation = ours(tmp_path, truth, results)
+        assert_same(evaluation, theirs(functional.YTVIS, functional.YTVISeval, tmp_path))
+
+
+def spoil(truth, results, seed):
+    """Puts in what the strict reader refuses and the official evaluator takes."""
+    rng = np.random.default_rng(seed)
+    for entry in [*truth["annotations"], *results]:
+        masks = entry["segmentations"]
+        if rng.random() < 0.4:
+            masks[rng.integers(len(masks)) :] = []
+        if rng.random() < 0.3:
+            masks += [encode(np.ones(SPOILED_SHAPE, bool))] * rng.integers(1, 3)
+        for t in range(len(masks)):
+            if rng.random() < 0.2:
+                masks[t] = encode(rectangle(SPOILED_SHAPE, rng))
+        if rng.random() < 0.1:
+            entry["category_id"] = entry["category_id"] if "iscrowd" in entry else 99
+    for entry in truth["annotations"]:
+        entry["id"] -= 1
+
+
+def test_quirks_equal_mmdet(tmp_path):
+    functional = pytest.importorskip("mmdet.evaluation.functional", reason="needs mmdet (the methods extra)")
+    changed = set()
+    for seed, truth, results in sets()[:150]:
+        spoil(truth, results, seed)
+        evaluation = ours(tmp_path, truth, results, official_quirks=True)
+        assert_same(evaluation, theirs(functional.YTVIS, functional.YTVISeval, tmp_path))
+        changed |= {note["quirk"] for note in evaluation.notes if note["AP_change"]}
+    assert changed == {"length", "size", "id"}
 
 
 def load_evaluator(variable, dataset_file, evaluator_file):
@@ -83,7 +111,7 @@ def load_evaluator(variable, dataset_file, evaluator_file):
     for file in (dataset_file, evaluator_file):
         source = (Path(os.environ[variable]) / file).read_text()
         source = re.sub(r"\bnp\.float\b", "float", source)
-        source = re.sub(r"np\.linspace\(([^,]+),([^,]+), np\.round\(([^)]*\) / [^)]+)\) \+ 1", r"np.linspace(\1,\2, int(np.round(\3)) + 1", source)
+        source = re.sub(r"(, )(np\.round\([^,]+\)) \+ 1,", r"\1int(\2) + 1,", source)
         source = source.replace("unicode", "str").replace("from . import mask", "from pycocotools import mask")
         name = f"official_evaluator.{file[:-3]}"
         module = importlib.util.module_from_spec(importlib.util.spec_from_loader(name, loader=None))
@@ -96,7 +124,8 @@ def load_evaluator(variable, dataset_file, evaluator_file):
 def test_equals_the_official_evaluator(tmp_path):
     dataset, evaluator = load_evaluator(OFFICIAL, "ytvos.py", "ytvoseval.py")
     for _, truth, results in sets():
-        assert_same(ours(tmp_path, truth, results), theirs(dataset.YTVOS, evaluator.YTVOSeval, truth, results))
+        evaluation = ours(tmp_path, truth, results)
+        assert_same(evaluation, theirs(dataset.YTVOS, evaluator.YTVOSeval, tmp_path))
 
 
 def test_occlusion_groups_equal_the_official_ovis_evaluator(tmp_path):
@@ -109,7 +138,7 @@ def test_occlusion_groups_equal_the_official_ovis_evaluator(tmp_path):
         if not truth["annotations"]:
             continue
         evaluation = ours(tmp_path, truth, results)
-        expected = theirs(dataset.OVIS, evaluator.OVISeval, truth, results).eval
+        expected = theirs(dataset.OVIS, evaluator.OVISeval, tmp_path).eval
         np.testing.assert_array_equal(evaluation.precision[:, :, :, :4], expected["precision"][:, :, :, :, 0])
         np.testing.assert_array_equal(evaluation.precision[:, :, :, 4:], expected["precision"][:, :, :, 0, 1:])
         np.testing.assert_array_equal(evaluation.recall[:, :, 4:], expected["recall"][:, :, 0, 1:])

@@ -7,10 +7,10 @@ turned into ``Candidates`` and go through the same matching and accumulation.
 from mindthegap.evaluation.accumulation import accumulate
 from mindthegap.evaluation.bootstrap import bootstrap_profiles, resampling_weights
 from mindthegap.evaluation.candidates import Candidates, association_candidates, row_candidates
-from mindthegap.evaluation.scoring import evaluate, evaluate_candidates, evaluate_tables
 from mindthegap.evaluation.matching import CategoryMatches, Matches, VideoMatches, match, occlusion_score
 from mindthegap.evaluation.overlap import compute_overlaps
 from mindthegap.evaluation.parameters import IOU_THRESHOLDS, RECALL_POINTS
+from mindthegap.evaluation.scoring import evaluate, evaluate_candidates, evaluate_tables
 from mindthegap.evaluation.summary import Evaluation
 from mindthegap.evaluation.tables import OverlapTables, VideoOverlaps
 

@@ -110,3 +110,9 @@ def _curve(ranking: Ranking, group: int, times: Int64s, objects: int) -> tuple[F
         reached = at < len(row)
         precision[t, reached] = envelope[t, at[reached]]
     return precision, recall[:, -1]
+
+
+def mean_points(cells: Floats) -> float | None:
+    """Mean of precision or recall cells in points (0-100) over those that are defined; ``None`` without any."""
+    defined = cells[cells > -1]
+    return 100 * float(np.mean(defined)) if len(defined) else None

@@ -47,6 +47,9 @@ def row_candidates(video: VideoOverlaps) -> Candidates:
     shared = video.intersection.sum(axis=0, dtype=np.int64)
     area = video.query_area.sum(axis=0, dtype=np.int64)
     union = area[:, None] + video.object_area.sum(axis=0, dtype=np.int64) - shared
+    if video.official is not None:
+        union = union - video.official.unseen_union - video.official.skipped_union
+        shared = shared - video.official.unseen_intersection
     mean_area = _mean_area(video.query_area)
     query = video.row_query
     return Candidates(

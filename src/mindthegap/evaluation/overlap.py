@@ -9,10 +9,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mindthegap.evaluation.intersections import MaskSet, overlaps
-from mindthegap.evaluation.tables import OverlapTables, VideoOverlaps
+from mindthegap.evaluation.masksets import (
+    Measured,
+    Track,
+    distinct_as_given,
+    fitting_overlaps,
+    number_distinct,
+    official_overlaps,
+)
+from mindthegap.evaluation.tables import Int64s, OverlapTables, VideoOverlaps
 from mindthegap.formats import rle
-from mindthegap.formats.model import RLE, GroundTruth, ObjectTrack, ResultRow, Results, Video
+from mindthegap.formats.model import GroundTruth, ObjectTrack, ResultRow, Results, Video
 from mindthegap.progress import track
 
 _MASKS_PER_PROCESS = 20_000  # starting another process pays only above this many masks
@@ -25,20 +32,28 @@ class _Job:
     video: Video
     objects: Sequence[ObjectTrack]
     rows: Sequence[ResultRow]
+    official_quirks: bool
 
 
 def compute_overlaps(
-    ground_truth: GroundTruth, results: Results, *, workers: int = 1, progress: bool = False
+    ground_truth: GroundTruth,
+    results: Results,
+    *,
+    official_quirks: bool = False,
+    workers: int = 1,
+    progress: bool = False,
 ) -> OverlapTables:
     """Computes the overlap tables of all videos.
 
     Args:
         ground_truth: Checked ground truth.
         results: Checked results for it.
+        official_quirks: The files were read with it; masks that do not fit their video are then treated as the
+            official evaluator does.
         workers: Processes to use; the tables do not depend on it.
         progress: Shows a progress bar on standard error.
     """
-    jobs = _jobs(ground_truth, results)
+    jobs = _jobs(ground_truth, results, official_quirks)
     masks = sum(job.video.length * (len(job.objects) + len(job.rows)) for job in jobs)
     workers = max(1, min(workers, len(jobs), masks // _MASKS_PER_PROCESS))
     videos = tuple(track(_run(jobs, workers), "overlap tables", len(jobs), enabled=progress))
@@ -47,7 +62,7 @@ def compute_overlaps(
     return OverlapTables(videos, ids, names, ground_truth.synthetic)
 
 
-def _jobs(ground_truth: GroundTruth, results: Results) -> list[_Job]:
+def _jobs(ground_truth: GroundTruth, results: Results, official_quirks: bool) -> list[_Job]:
     """One job per video, ascending by id."""
     objects: dict[int, list[ObjectTrack]] = defaultdict(list)
     rows: dict[int, list[ResultRow]] = defaultdict(list)
@@ -58,7 +73,7 @@ def _jobs(ground_truth: GroundTruth, results: Results) -> list[_Job]:
         if row.category_id in known:  # others exist under official quirks only, where they count for nothing
             rows[row.video_id].append(row)
     videos = sorted(ground_truth.videos, key=lambda video: video.id)
-    return [_Job(video, objects[video.id], rows[video.id]) for video in videos]
+    return [_Job(video, objects[video.id], rows[video.id], official_quirks) for video in videos]
 
 
 def _run(jobs: Sequence[_Job], workers: int) -> Iterator[VideoOverlaps]:
@@ -73,19 +88,21 @@ def _run(jobs: Sequence[_Job], workers: int) -> Iterator[VideoOverlaps]:
 def _video_overlaps(job: _Job) -> VideoOverlaps:
     """The tables of one video."""
     video, objects, rows = job.video, job.objects, job.rows
-    masks, row_query = _distinct([row.segmentations for row in rows], video)
     object_masks = [entry.segmentations for entry in objects]
-    query_area, object_area, intersection = overlaps(
-        _mask_set(masks, video), _mask_set(object_masks, video), video.length, video.height * video.width
-    )
+    if job.official_quirks:
+        queries, row_query = distinct_as_given([row.segmentations for row in rows])
+        measured = official_overlaps(queries, object_masks, video)
+    else:
+        queries, row_query = _distinct([row.segmentations for row in rows], video)
+        measured = Measured(*fitting_overlaps(queries, object_masks, video, video.length), None)
     return VideoOverlaps(
         video_id=video.id,
-        length=video.length,
+        length=len(measured.query_area),
         height=video.height,
         width=video.width,
-        query_area=query_area,
-        object_area=object_area,
-        intersection=intersection,
+        query_area=measured.query_area,
+        object_area=measured.object_area,
+        intersection=measured.intersection,
         object_id=np.array([entry.id for entry in objects], np.int64),
         object_category=np.array([entry.category_id for entry in objects], np.int64),
         object_crowd=np.array([entry.iscrowd for entry in objects], bool),
@@ -95,6 +112,7 @@ def _video_overlaps(job: _Job) -> VideoOverlaps:
         row_query=row_query,
         row_category=np.array([row.category_id for row in rows], np.int64),
         row_score=np.array([row.score for row in rows], np.float64),
+        official=measured.official,
     )
 
 
@@ -104,36 +122,11 @@ def mean_area(areas: Iterable[float | None]) -> float:
     return float(np.array(present).mean()) if present else 0.0
 
 
-def _distinct(
-    tracks: Sequence[tuple[RLE | None, ...]], video: Video
-) -> tuple[list[tuple[RLE | None, ...]], np.typing.NDArray[np.int64]]:
+def _distinct(tracks: Sequence[Track], video: Video) -> tuple[list[Track], Int64s]:
     """Distinct mask sequences in order of appearance, and for each track which one it is.
 
     An absent mask and a mask without pixels are the same, as they are for the IoU.
     """
     pixels = video.height * video.width
     empty = rle.encode(rle.Runs(np.array([pixels]), np.array([0, 1])))[0]
-    numbers: dict[tuple[bytes, ...], int] = {}
-    first: list[tuple[RLE | None, ...]] = []
-    query = np.zeros(len(tracks), np.int64)
-    for i, masks in enumerate(tracks):
-        key = tuple(empty if mask is None else mask["counts"] for mask in masks)
-        query[i] = numbers.setdefault(key, len(numbers))
-        if len(numbers) > len(first):
-            first.append(masks)
-    return first, query
-
-
-def _mask_set(tracks: Sequence[tuple[RLE | None, ...]], video: Video) -> MaskSet:
-    """All present masks frame by frame, so that neighbours on the line of frames are neighbours in memory."""
-    strings: list[bytes] = []
-    frames: list[int] = []
-    numbers: list[int] = []
-    for frame in range(video.length):
-        for number, masks in enumerate(tracks):
-            mask = masks[frame]
-            if mask is not None:
-                strings.append(mask["counts"])
-                frames.append(frame)
-                numbers.append(number)
-    return MaskSet(strings, np.array(frames, np.int64), np.array(numbers, np.int64), len(tracks))
+    return number_distinct(tracks, [tuple(m["counts"] if m else empty for m in masks) for masks in tracks])

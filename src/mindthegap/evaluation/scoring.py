@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mindthegap.evaluation.candidates import Candidates, row_candidates
 from mindthegap.evaluation.matching import match
 from mindthegap.evaluation.overlap import compute_overlaps
+from mindthegap.evaluation.quirks import quirk_notes
 from mindthegap.evaluation.summary import Evaluation, summarize
 from mindthegap.evaluation.tables import Bools, OverlapTables
 from mindthegap.formats import read_ground_truth, read_results
@@ -37,7 +39,11 @@ def evaluate(
     """
     ground_truth = read_ground_truth(gt_path, official_quirks=official_quirks)
     results = read_results(results_path, ground_truth, official_quirks=official_quirks)
-    return evaluate_tables(compute_overlaps(ground_truth, results, workers=workers, progress=progress))
+    tables = compute_overlaps(
+        ground_truth, results, official_quirks=official_quirks, workers=workers, progress=progress
+    )
+    evaluation = evaluate_tables(tables)
+    return replace(evaluation, notes=quirk_notes(ground_truth, results, tables)) if official_quirks else evaluation
 
 
 def evaluate_tables(tables: OverlapTables) -> Evaluation:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mindthegap.evaluation.accumulation import accumulate
+from mindthegap.evaluation.accumulation import accumulate, mean_points
 from mindthegap.evaluation.bootstrap import bootstrap_profiles
 from mindthegap.evaluation.matching import Matches
 from mindthegap.evaluation.parameters import IOU_THRESHOLDS
@@ -152,19 +152,19 @@ def summarize(
     """
     precision, recall = accumulate(matches)
     group = {name: i for i, name in enumerate(matches.groups)}
-    areas = {f"AP{name[0]}": _mean(precision[:, :, :, group[name], -1]) for name in ("small", "medium", "large")}
+    areas = {f"AP{name[0]}": mean_points(precision[:, :, :, group[name], -1]) for name in ("small", "medium", "large")}
     found = [i for i in group if i.startswith("occlusion_")]
     per_category = _per_category(matches, precision[..., 0, -1], recall[..., 0, -1], tracks)
     return Evaluation(
-        AP=_mean(precision[..., 0, -1]),
-        AP50=_mean(precision[0, ..., 0, -1]),
-        AP75=_mean(precision[IOU_THRESHOLDS == 0.75, ..., 0, -1]),
+        AP=mean_points(precision[..., 0, -1]),
+        AP50=mean_points(precision[0, ..., 0, -1]),
+        AP75=mean_points(precision[IOU_THRESHOLDS == 0.75, ..., 0, -1]),
         **areas,
-        AR1=_mean(recall[..., 0, 0]),
-        AR10=_mean(recall[..., 0, 1]),
-        AR100=_mean(recall[..., 0, 2]),
-        occlusion={name.removeprefix("occlusion_"): _mean(precision[:, :, :, group[name], -1]) for name in found},
-        profile={round(float(t), 2): _mean(precision[i, ..., 0, -1]) for i, t in enumerate(IOU_THRESHOLDS)},
+        AR1=mean_points(recall[..., 0, 0]),
+        AR10=mean_points(recall[..., 0, 1]),
+        AR100=mean_points(recall[..., 0, 2]),
+        occlusion={name.removeprefix("occlusion_"): mean_points(precision[:, :, :, group[name], -1]) for name in found},
+        profile={round(float(t), 2): mean_points(precision[i, ..., 0, -1]) for i, t in enumerate(IOU_THRESHOLDS)},
         per_category=per_category,
         counts={
             "videos": len(matches.videos),
@@ -178,12 +178,6 @@ def summarize(
         synthetic=synthetic,
         notes=notes,
     )
-
-
-def _mean(values: Floats) -> float | None:
-    """Mean in points over the defined cells; ``None`` without any."""
-    defined = values[values > -1]
-    return 100 * float(np.mean(defined)) if len(defined) else None
 
 
 def _per_category(
@@ -200,10 +194,10 @@ def _per_category(
             "category": name,
             "objects": objects[category],
             "tracks": tracks.get(category, 0),
-            "AP": _mean(precision[:, :, k]),
-            "AP50": _mean(precision[0, :, k]),
-            "AP75": _mean(precision[IOU_THRESHOLDS == 0.75][:, :, k]),
-            "AR100": _mean(recall[:, k]),
+            "AP": mean_points(precision[:, :, k]),
+            "AP50": mean_points(precision[0, :, k]),
+            "AP75": mean_points(precision[IOU_THRESHOLDS == 0.75][:, :, k]),
+            "AR100": mean_points(recall[:, k]),
         }
         for k, (category, name) in enumerate(zip(matches.category_ids, matches.category_names, strict=True))
     )

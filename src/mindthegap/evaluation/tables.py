@@ -15,21 +15,17 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class OfficialSums:
-    """What the official evaluator would make of masks that do not fit their video (``--official-quirks`` only).
+    """Pixels of misfitting masks that the official evaluator leaves out (``--official-quirks`` only).
 
     Attributes:
         unseen_union: ``[Q, G]`` union pixels in frames past the end of the shorter track, which it never sees.
         unseen_intersection: ``[Q, G]`` shared pixels in those frames.
-        skipped_union: ``[Q, G]`` union pixels in seen frames where the two masks differ in size, which it skips.
-        query_mean_area: ``[Q]`` mean area over all masks of the row, also those past the video's end.
-        row_length: ``[R]`` number of entries in the row's ``segmentations``.
+        skipped_union: ``[Q, G]`` union pixels in seen frames where both masks are there but differ in size.
     """
 
     unseen_union: Int64s
     unseen_intersection: Int64s
     skipped_union: Int64s
-    query_mean_area: Floats
-    row_length: Int64s
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +37,7 @@ class VideoOverlaps:
 
     Attributes:
         video_id: The video.
-        length: T.
+        length: T, frames of the video (of its longest track where ``official_quirks`` let longer ones in).
         height: Frame height in pixels.
         width: Frame width in pixels.
         query_area: ``[T, Q]`` pixels of query q in frame t, 0 = absent.

@@ -16,7 +16,7 @@ from mindthegap.synth.motion import ONE, TURN, UNIT, Camera, Ints, Path, glide, 
 from mindthegap.synth.presets import Knobs
 from mindthegap.synth.shapes import AMPLITUDES
 
-_CANDIDATES = 6
+_PULLS = (-1, -1, 0, 1, 2, 3, 4, 5)
 _OBJECT, _SCENE, _FOREGROUND, _BACKDROP = range(4)
 
 
@@ -72,7 +72,7 @@ def plan_video(knobs: Knobs, classes: int, size: tuple[int, int], key: tuple[int
     first = key[2] % classes
     canvas_seed = int(rng.integers(2**31))
     frames = int(rng.integers(knobs.frames[0], knobs.frames[1] + 1))
-    count = int(rng.integers(knobs.objects[0], knobs.objects[1] + 1))
+    count = int(rng.integers(knobs.objects[0], knobs.objects[1] + 1, size=2).min())
     camera = move_camera(rng, frames, size[0], size[1], knobs.camera)
     cast = _Cast(knobs, classes, size, frames, key)
     for number in range(count):
@@ -114,7 +114,7 @@ class _Cast:
         body = _body(rng, self.frames, int(rng.integers(low, high + 1)), deforms)
         stays = number == 0 or int(rng.integers(1000)) >= self.knobs.exits * 1000
         actor = Actor(shape, depth, body, amplitude, bend, look, int(rng.integers(-12, 13)))
-        ways = [self._way(rng, body, pull, stays) for pull in range(_CANDIDATES)]
+        ways = [self._way(rng, body, pull, stays) for pull in _PULLS]
         actors = [replace(actor, path=way) for way in ways]
         shares = [_covered_share([*self.objects, option], [], self.size) for option in actors]
         gaps = [abs(share - self._wanted()) for share in shares]
@@ -153,34 +153,47 @@ class _Cast:
         return Actor(None, depth, way, 0, int(rng.integers(0, 10)), look, 0, outline)
 
     def _way(self, rng: np.random.Generator, body: Path, pull: int, stays: bool) -> Path:
-        """Fills in the centre's way; each of its points is, with chance ``pull`` in 5, close to another object."""
+        """Fills in the centre's way; each of its points is, with chance ``pull`` in 5, close to some other object.
+
+        A ``pull`` below 0 keeps away from them.
+        """
         period = int(rng.integers(10, 19))
-        points = self._wander(rng, knots(self.frames, period), period, int(body.height.max()))
+        points = self._wander(rng, knots(self.frames, period), period, int(body.height.max()), avoid=pull < 0)
         meets = rng.integers(5, size=len(points)) < pull
-        partner = int(rng.integers(2**16))
-        offsets = rng.integers(-45, 46, size=points.shape) * int(body.height[0]) // 100
-        if self.objects and pull:
-            other = self.objects[partner % len(self.objects)].path
-            time = np.clip((np.arange(len(points)) - 1) * period, 0, self.frames - 1)
-            met = np.stack([other.x[time], other.y[time]], axis=1) + offsets
-            points = np.where(meets[:, None], met, points)
+        partners = rng.integers(2**16, size=len(points))
+        offsets = rng.integers(-65, 66, size=points.shape) * int(body.height[0]) // 100
+        if self.objects and pull > 0:
+            met = self._others(len(points), period)[partners % len(self.objects), np.arange(len(points))]
+            points = np.where(meets[:, None], met + offsets, points)
         if not stays:
             self._leave(rng, points, int(max(body.width.max(), body.height.max())))
         way = glide(points, self.frames, period)
         return replace(body, x=way[:, 0], y=way[:, 1])
 
-    def _wander(self, rng: np.random.Generator, count: int, period: int, extent: int) -> Ints:
-        """A random walk that keeps most of the body in the frame. int64 [count, 2]."""
+    def _others(self, count: int, period: int) -> Ints:
+        """Where the other objects are when the points of a way are passed. int64 [objects, count, 2]."""
+        time = np.clip((np.arange(count) - 1) * period, 0, self.frames - 1)
+        return np.stack([np.stack([other.path.x[time], other.path.y[time]], axis=1) for other in self.objects])
+
+    def _wander(self, rng: np.random.Generator, count: int, period: int, extent: int, *, avoid: bool) -> Ints:
+        """A random walk that keeps most of the body in the frame. int64 [count, 2].
+
+        With ``avoid``, of several next points the one is taken whose nearest other object is farthest.
+        """
         limit = np.array([self.size[1], self.size[0]]) * UNIT
         margin = np.minimum(extent * 2 // 5, limit * 2 // 5)
         reach = np.maximum(UNIT, np.minimum(limit, limit[0] * round(1000 * self.knobs.motion) * period // 8000))
-        steps = rng.integers(-1000, 1001, size=(count, 2)) * reach // 1000
+        tries = 6 if avoid and self.objects else 1
+        steps = rng.integers(-1000, 1001, size=(count, tries, 2)) * reach // 1000
+        place = margin + rng.integers(0, 1001, size=(tries, 2)) * (limit - 2 * margin) // 1000
+        others = self._others(count, period) if tries > 1 else None
         points = np.empty((count, 2), dtype=np.int64)
-        points[0] = margin + rng.integers(0, 1001, size=2) * (limit - 2 * margin) // 1000
-        for k in range(1, count):
-            step = points[k - 1] + steps[k]
-            outside = (step < margin) | (step > limit - margin)
-            points[k] = np.clip(np.where(outside, points[k - 1] - steps[k], step), margin, limit - margin)
+        for k in range(count):
+            if k:
+                place = points[k - 1] + steps[k]
+                outside = (place < margin) | (place > limit - margin)
+                place = np.clip(np.where(outside, points[k - 1] - steps[k], place), margin, limit - margin)
+            points[k] = place[0 if others is None else _farthest(place, others[:, k])]
         return points
 
     def _leave(self, rng: np.random.Generator, points: Ints, extent: int) -> None:
@@ -192,6 +205,12 @@ class _Cast:
         axis = int(side % 2 == 1)
         limit = (self.size[1], self.size[0])[axis] * UNIT
         points[first:last, axis] = -extent * 7 // 10 if side < 2 else limit + extent * 7 // 10
+
+
+def _farthest(places: Ints, others: Ints) -> int:
+    """Position in ``places`` [n, 2] of the one whose nearest of ``others`` [m, 2] is farthest."""
+    away = places[:, None] - others[None]
+    return int((away * away).sum(axis=2).min(axis=1).argmax())
 
 
 def _body(rng: np.random.Generator, frames: int, side: int, deforms: bool) -> Path:
@@ -220,7 +239,7 @@ def _covered_share(objects: list[Actor], foreground: list[Actor], size: tuple[in
     present = _present(x[:count], y[:count], size)
     dx, dy = x[:count, None] - x[None], y[:count, None] - y[None]
     near = radius[:count, None] + radius[None]
-    touching = 10 * (dx * dx + dy * dy) < 9 * near * near
+    touching = 10 * (dx * dx + dy * dy) < 7 * near * near
     covers = touching & (depth[None, :] > depth[:count, None])[:, :, None]
     total = int(present.sum())
     return int((covers.any(axis=1) & present).sum()) * 1000 // total if total else 0

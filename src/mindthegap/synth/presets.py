@@ -56,8 +56,8 @@ _PRESETS = {
         exits=0.15,
         camera=0.4,
         motion=0.3,
-        deformation=0.5,
-        clutter=0.4,
+        deformation=0.4,
+        clutter=0.3,
         object_size=(0.26, 0.58),
     ),
     "synth_ytvis21": Knobs(
@@ -75,7 +75,7 @@ _PRESETS = {
     "synth_ovis": Knobs(
         frames=(40, 100),
         objects=(3, 9),
-        occlusion=0.7,
+        occlusion=0.8,
         look_alikes=0.7,
         exits=0.45,
         camera=0.6,

@@ -91,18 +91,42 @@ def background(rng: np.random.Generator, height: int, width: int, clutter: float
     Returns:
         uint32 [height, width] packed RGBA with full alpha, and its mean colour.
     """
-    tones = rng.integers(40, 190, size=(4, 5, 3), dtype=np.uint8)
-    grey = tones.mean(axis=2, keepdims=True)
-    muted = (0.55 * grey + 0.45 * tones).astype(np.uint8)
-    image = Image.fromarray(muted).resize((width, height), Image.Resampling.BICUBIC)
+    image = _landscape(rng, height, width)
     _draw_clutter(ImageDraw.Draw(image), rng, image.size, clutter)
-    base = np.asarray(image.filter(ImageFilter.GaussianBlur(0.7)), dtype=np.int16)
+    base = np.asarray(image.filter(ImageFilter.BoxBlur(0.8)), dtype=np.int16)
     coarse = _noise(rng, (9, 14), (height, width)) // 6
     fine = _noise(rng, (max(2, height // 3), max(2, width // 3)), (height, width)) // 10
     canvas = np.full((height, width, 4), 255, dtype=np.uint8)
     canvas[..., :3] = np.clip(base + (coarse + fine)[..., None], 0, 255)
-    mean = [int(value) for value in muted.reshape(-1, 3).mean(axis=0)]
+    mean = [int(value) for value in base[::8, ::8].reshape(-1, 3).mean(axis=0)]
     return canvas.view(np.uint32)[..., 0], (mean[0], mean[1], mean[2])
+
+
+def _landscape(rng: np.random.Generator, height: int, width: int) -> Image.Image:
+    """Soft patches, a ground under a sky, or a paved floor, in colours near two muted ones."""
+    near, far = rng.integers(50, 200, size=3), rng.integers(50, 200, size=3)
+    near, far = ((2 * tone + tone.mean()) // 3 for tone in (near, far))
+    share = rng.integers(0, 101, size=(5, 7, 1)) / 100.0
+    kind = int(rng.integers(3))
+    if kind == 1:
+        horizon = int(rng.integers(1, 4))
+        share = np.clip(share * 0.35 + 0.65 * (np.arange(5)[:, None, None] < horizon), 0.0, 1.0)
+    spread = rng.integers(-14, 15, size=(5, 7, 3))
+    tones = np.clip(near + (far - near) * share + spread, 0, 255).astype(np.uint8)
+    image = Image.fromarray(tones).resize((width, height), Image.Resampling.BICUBIC)
+    return _paved(rng, image) if kind == 2 else image
+
+
+def _paved(rng: np.random.Generator, image: Image.Image) -> Image.Image:
+    """Lays slabs of slightly different lightness in a running bond."""
+    pixels = np.asarray(image, dtype=np.int16)
+    unit = max(4, min(image.size) // int(rng.integers(5, 10)))
+    row = np.arange(image.size[1]) // unit
+    column = (np.arange(image.size[0])[None, :] + (row % 2)[:, None] * unit) // (2 * unit)
+    tints = rng.integers(-22, 23, size=(int(row.max()) + 1, int(column.max()) + 1))
+    tint = tints[row[:, None], column]
+    joint = (np.arange(image.size[1]) % unit == 0)[:, None] | np.zeros_like(tint, dtype=bool)
+    return Image.fromarray(np.clip(pixels + (tint - 30 * joint)[..., None], 0, 255).astype(np.uint8))
 
 
 def _draw_clutter(draw: ImageDraw.ImageDraw, rng: np.random.Generator, size: tuple[int, int], clutter: float) -> None:

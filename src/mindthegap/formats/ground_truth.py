@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,18 @@ def check_ground_truth(path: str | Path, problems: Problems, *, official_quirks:
         return _Reader(problems, official_quirks).read(load(path))
 
 
+def parse_ground_truth(header: Any, annotations: Iterable[Any], problems: Problems) -> GroundTruth:
+    """Checks ground truth whose annotations arrive one by one, so that they need not all be in memory as JSON.
+
+    Args:
+        header: The outermost JSON object; its own ``annotations``, if any, are not looked at.
+        annotations: The entries of ``annotations`` in order.
+        problems: Receives what is wrong.
+    """
+    with without_collection():
+        return _Reader(problems, False).read(header, annotations)
+
+
 class _Reader:
     """Walks one file; every method leaves out what it reports."""
 
@@ -56,8 +69,8 @@ class _Reader:
         self.videos: dict[int, Video] = {}
         self.categories: dict[int, Category] = {}
 
-    def read(self, data: Any) -> GroundTruth:
-        """Reads the whole file."""
+    def read(self, data: Any, annotations: Iterable[Any] | None = None) -> GroundTruth:
+        """Reads the whole file; ``annotations`` given apart take the place of the section in ``data``."""
         if not isinstance(data, dict):
             problem = f"is {shown(data)}, not a JSON object with videos, categories and annotations"
             self.problems.add("structure", "", problem, "give the ground truth here and the results after it")
@@ -67,7 +80,9 @@ class _Reader:
             self._read_video(f"videos[{position}]", entry)
         for position, entry in enumerate(self._section(top, "categories")):
             self._read_category(f"categories[{position}]", entry)
-        objects = self._read_objects(self._section(top, "annotations"))
+        objects = self._read_objects(self._section(top, "annotations") if annotations is None else annotations)
+        for section, used in (("videos", self.videos), ("categories", self.categories)):
+            self.problems.refused[section] = set(self.ids[section]) - set(used)
         info = data.get("info")
         synthetic = isinstance(info, dict) and info.get("synthetic") is True
         videos, categories = tuple(self.videos.values()), tuple(self.categories.values())
@@ -134,7 +149,7 @@ class _Reader:
         if number is not None and name is not None:
             self.categories[number] = Category(number, name)
 
-    def _read_objects(self, entries: list[Any]) -> tuple[ObjectTrack, ...]:
+    def _read_objects(self, entries: Iterable[Any]) -> tuple[ObjectTrack, ...]:
         """Reads ``annotations``; the masks are decoded together at the end."""
         tracks = [self._read_object(f"annotations[{i}]", entry) for i, entry in enumerate(entries)]
         self.masks.flush()

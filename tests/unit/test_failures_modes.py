@@ -142,7 +142,7 @@ CLIPS: dict[str, tuple[Clip, list[str], str | None]] = {
     ),
     "missed": (clip(["A20", "B20"], ["B20"]), ["missed undetected 0 19 101"], "missed"),
     "missed for its score": (
-        clip(["A20", "B20"], ["B20", ("A20", [(1, LOW)])]),
+        clip(["A20", "B20"], ["B20", ("A20", [(2, LOW)])]),
         ["missed low_score 0 19 101"],
         "missed",
     ),

@@ -14,6 +14,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from mindthegap.failures.matching import BEYOND_TOP_K, OfficialMatch, official_match, track_ious
 from mindthegap.failures.thresholds import FailureThresholds
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class Family:
         query: Index of the member with the highest score, which stands for the family.
         members: All member indices, ascending.
         labels: ``(category id, highest score)`` of the members' rows, best first (ties: smaller id first).
-        kept: Whether it is in the official top-k of a class and above the score floor.
+        kept: Whether it is officially matched, or in the official top-k of a class and above the score floor.
     """
 
     query: int
@@ -55,17 +56,11 @@ class Family:
         return dict(self.labels).get(category)
 
 
-def rows_in_top_k(video: VideoOverlaps, top_k: int) -> np.ndarray:
-    """Rows ``bool [R]`` the official evaluator keeps: the ``top_k`` best per category, earlier rows first on ties."""
-    kept = np.zeros(len(video.row_score), dtype=bool)
-    order = np.argsort(-video.row_score, kind="stable")
-    for category in np.unique(video.row_category):
-        kept[order[video.row_category[order] == category][:top_k]] = True
-    return kept
-
-
 def query_families(
-    video: VideoOverlaps, thresholds: FailureThresholds, pair_iou: PairIou | None = None
+    video: VideoOverlaps,
+    thresholds: FailureThresholds,
+    pair_iou: PairIou | None = None,
+    match: OfficialMatch | None = None,
 ) -> tuple[Family, ...]:
     """Groups the queries of a video into families, ordered by their representative query.
 
@@ -73,6 +68,8 @@ def query_families(
     overlap tables bound that IoU from both sides, so masks are needed for the few undecided pairs only, through
     ``pair_iou``. Without it such a pair is linked when the bounds allow it and the tables prove that the two
     masks overlap in ``family_iou`` of their frames (halves of one object never do).
+
+    ``match`` is the video's official match where the caller has it already.
     """
     queries = video.query_area.shape[1]
     if queries == 0:
@@ -80,16 +77,19 @@ def query_families(
     pairs = _family_pairs(video, thresholds, pair_iou)
     graph = coo_array((np.ones(len(pairs), dtype=np.int8), (pairs[:, 0], pairs[:, 1])), shape=(queries, queries))
     _, component = connected_components(graph, directed=False)
-    rows_kept = rows_in_top_k(video, thresholds.top_k)
-    floor = thresholds.score_floor * video.row_score.max(initial=0.0)
+    if match is None:
+        match = official_match(video, track_ious(video), thresholds.match_iou, thresholds.top_k)
+    high = video.row_score >= thresholds.score_floor * video.row_score.max(initial=0.0)
+    # A matched row counts for AP whatever its score, so nothing that happens to it may be overlooked.
+    rows_kept = (match.object_of_row >= 0) | (high & (match.object_of_row != BEYOND_TOP_K))
     rows_of: dict[int, list[int]] = defaultdict(list)
     for row, query in enumerate(video.row_query.tolist()):
         rows_of[int(component[query])].append(row)
-    families = [_family(video, np.array(rows), rows_kept, floor) for rows in rows_of.values()]
+    families = [_family(video, np.array(rows), rows_kept) for rows in rows_of.values()]
     return tuple(sorted(families, key=lambda family: family.query))
 
 
-def _family(video: VideoOverlaps, rows: np.ndarray, rows_kept: np.ndarray, floor: float) -> Family:
+def _family(video: VideoOverlaps, rows: np.ndarray, rows_kept: np.ndarray) -> Family:
     scores = video.row_score[rows]
     best = rows[np.lexsort((video.row_query[rows], -scores))[0]]
     labels: dict[int, float] = {}
@@ -99,7 +99,7 @@ def _family(video: VideoOverlaps, rows: np.ndarray, rows_kept: np.ndarray, floor
         query=int(video.row_query[best]),
         members=tuple(sorted(set(video.row_query[rows].tolist()))),
         labels=tuple(sorted(labels.items(), key=lambda item: (-item[1], item[0]))),
-        kept=bool((rows_kept[rows] & (scores >= floor)).any()),
+        kept=bool(rows_kept[rows].any()),
     )
 
 

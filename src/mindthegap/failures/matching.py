@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mindthegap.failures.families import rows_in_top_k
-
 if TYPE_CHECKING:
     from mindthegap.evaluation.tables import VideoOverlaps
+
+
+BEYOND_TOP_K = -2
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,12 +21,21 @@ class OfficialMatch:
     Attributes:
         row_of_object: ``int64 [G]``, position in the row arrays of the row matched to each object; -1 none, and
             for crowd objects, which may absorb any number of rows.
-        object_of_row: ``int64 [R]``, the object each row is matched to, crowd or not; -1 for a false positive, -2 for
-            a row beyond the official top-k.
+        object_of_row: ``int64 [R]``, the object each row is matched to, crowd or not; -1 for a false positive,
+            `BEYOND_TOP_K` for a row the evaluator does not look at.
     """
 
     row_of_object: np.ndarray
     object_of_row: np.ndarray
+
+
+def rows_in_top_k(video: VideoOverlaps, top_k: int) -> np.ndarray:
+    """Rows ``bool [R]`` the official evaluator keeps: the ``top_k`` best per category, earlier rows first on ties."""
+    kept = np.zeros(len(video.row_score), dtype=bool)
+    order = np.argsort(-video.row_score, kind="stable")
+    for category in np.unique(video.row_category):
+        kept[order[video.row_category[order] == category][:top_k]] = True
+    return kept
 
 
 def track_ious(video: VideoOverlaps) -> np.ndarray:
@@ -42,10 +52,10 @@ def official_match(video: VideoOverlaps, ious: np.ndarray, threshold: float, top
     objects come last, are taken only when no ordinary object is, and stay free.
     """
     row_of_object = np.full(len(video.object_id), -1, dtype=np.int64)
-    object_of_row = np.where(rows_in_top_k(video, top_k), -1, -2).astype(np.int64)
+    object_of_row = np.where(rows_in_top_k(video, top_k), -1, BEYOND_TOP_K).astype(np.int64)
     bar = min(threshold, 1 - 1e-10)
     for row in np.argsort(-video.row_score, kind="stable").tolist():
-        if object_of_row[row] == -2:
+        if object_of_row[row] == BEYOND_TOP_K:
             continue
         values = np.where(video.object_category == video.row_category[row], ious[video.row_query[row]], -1.0)
         values = np.where(row_of_object >= 0, -1.0, values)

@@ -102,7 +102,9 @@ def build_scene(
     pair_iou: PairIou | None = None,
 ) -> Scene:
     """Computes the basic quantities of a video; all definitions are in the attributes of `Scene`."""
-    families = tuple(family for family in query_families(video, thresholds, pair_iou) if family.kept)
+    query_iou = track_ious(video)
+    match = official_match(video, query_iou, thresholds.match_iou, thresholds.top_k)
+    families = tuple(family for family in query_families(video, thresholds, pair_iou, match) if family.kept)
     queries = [family.query for family in families]
     all_iou = _frame_ious(video)
     area = video.query_area[:, queries].astype(np.int64)
@@ -110,7 +112,6 @@ def build_scene(
     precision = shared / np.maximum(area[:, :, None], 1)
     recall = shared / np.maximum(video.object_area[:, None, :], 1)
     iou = all_iou[:, queries]
-    query_iou = track_ious(video)
     present = video.object_area > 0
     every = range(len(video.object_id))
     return Scene(
@@ -128,7 +129,7 @@ def build_scene(
         covered=np.asarray((all_iou >= thresholds.carrier_iou).any(axis=1)),
         occlusions=tuple(occlusion_intervals(video, index, thresholds, boxes) for index in every),
         query_iou=query_iou,
-        match=official_match(video, query_iou, thresholds.match_iou, thresholds.top_k),
+        match=match,
         boxes=boxes,
     )
 

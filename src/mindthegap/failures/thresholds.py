@@ -15,7 +15,8 @@ class FailureThresholds:
         owner_precision: Share of a query's pixels that must lie on one object for the object to own the query.
         background_precision: Below this share on every object a query is on background.
         family_iou: Mutual track IoU from which two queries are one family (hedged copies of each other).
-        score_floor: Families scoring below this share of the video's best score take no part in events.
+        score_floor: Families scoring below this share of the video's best score take no part in events, unless
+            officially matched.
         top_k: Rows kept per (video, class), the official evaluator's largest ``maxDets``.
         presence_share: A birth is late (a death early) from this share of the object's present frames on.
         presence_frames: ... but never for fewer frames than this.

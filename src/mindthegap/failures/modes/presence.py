@@ -177,7 +177,10 @@ OVERSTAY = Mode(
 MISSED = Mode(
     "missed",
     "Hardly any frame of the object is hit; value: best frame IoU.",
-    {"undetected": "by no query of the file", "low_score": "only by queries below the score floor or beyond the top-k"},
+    {
+        "undetected": "by no query of the file",
+        "low_score": "only by unmatched queries below the score floor or beyond the top-k",
+    },
     LOSS_GAPS,
     find_missed,
 )

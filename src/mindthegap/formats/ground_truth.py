@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from mindthegap.errors import InputError
 from mindthegap.formats import rle
 from mindthegap.formats.fields import Fields, finite, printable
 from mindthegap.formats.masks import MaskReader
@@ -41,7 +42,7 @@ def check_ground_truth(path: str | Path, problems: Problems, *, official_quirks:
     """Like ``read_ground_truth``, sending what is wrong to ``problems`` and leaving out what cannot be used.
 
     Raises:
-        InputError: The file is no JSON at all, or its outermost structure is not that of a ground truth.
+        InputError: The file is no JSON object at all.
     """
     with without_collection():
         return _Reader(problems, official_quirks).read(load(path))
@@ -73,8 +74,7 @@ class _Reader:
         """Reads the whole file; ``annotations`` given apart take the place of the section in ``data``."""
         if not isinstance(data, dict):
             problem = f"is {shown(data)}, not a JSON object with videos, categories and annotations"
-            self.problems.add("structure", "", problem, "give the ground truth here and the results after it")
-            data = {}
+            raise InputError(self.problems.path, "", problem, "give the ground truth here and the results after it")
         top = Fields(self.problems, "", data)
         for position, entry in enumerate(self._section(top, "videos")):
             self._read_video(f"videos[{position}]", entry)

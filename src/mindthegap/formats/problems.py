@@ -32,11 +32,14 @@ class Problems:
     Attributes:
         path: The file.
         collect: True keeps every problem in ``found``; False raises the first as ``InputError``.
+        found: The problems so far.
+        refused: By section (``videos``, ``categories``), ids whose entries exist but could not be used.
     """
 
     path: str
     collect: bool = False
     found: list[Problem] = field(default_factory=list)
+    refused: dict[str, set[int]] = field(default_factory=dict)
 
     def add(self, kind: str, place: str, problem: str, remedy: str) -> None:
         """Notes a problem.

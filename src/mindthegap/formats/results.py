@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from mindthegap.errors import InputError
 from mindthegap.formats.fields import Fields, finite
 from mindthegap.formats.masks import MaskReader
 from mindthegap.formats.model import RLE, GroundTruth, ResultRow, Results
 from mindthegap.formats.problems import Problems, shown
 from mindthegap.formats.reading import load, without_collection
 
+_NONE_REFUSED: Mapping[str, Collection[int]] = {}
 _LENGTH_REMEDY = "write one entry per frame of the video, null where nothing is found (or use --official-quirks)"
 
 
@@ -30,21 +33,40 @@ def read_results(path: str | Path, ground_truth: GroundTruth, *, official_quirks
 
 
 def check_results(
-    path: str | Path, ground_truth: GroundTruth, problems: Problems, *, official_quirks: bool = False
+    path: str | Path,
+    ground_truth: GroundTruth,
+    problems: Problems,
+    *,
+    official_quirks: bool = False,
+    refused: Mapping[str, Collection[int]] = _NONE_REFUSED,
 ) -> Results:
     """Like ``read_results``, sending what is wrong to ``problems`` and leaving out what cannot be used.
 
+    Args:
+        path: As for ``read_results``.
+        ground_truth: As for ``read_results``; may lack what its own check left out.
+        problems: Receives what is wrong.
+        official_quirks: As for ``read_results``.
+        refused: ``Problems.refused`` of the ground truth: rows on such entries are left out without a word.
+
     Raises:
-        InputError: The file is no JSON at all.
+        InputError: The file is no JSON list at all.
     """
     with without_collection():
-        return _Reader(problems, ground_truth, official_quirks).read(load(path))
+        return _Reader(problems, ground_truth, official_quirks, refused).read(load(path))
 
 
 class _Reader:
     """Walks one file; every method leaves out what it reports."""
 
-    def __init__(self, problems: Problems, ground_truth: GroundTruth, official_quirks: bool) -> None:
+    def __init__(
+        self,
+        problems: Problems,
+        ground_truth: GroundTruth,
+        official_quirks: bool,
+        refused: Mapping[str, Collection[int]],
+    ) -> None:
+        self.refused_videos, self.refused_categories = refused.get("videos", ()), refused.get("categories", ())
         self.problems, self.quirks = problems, official_quirks
         self.masks = MaskReader(problems, any_size=official_quirks)
         self.videos = {video.id: video for video in ground_truth.videos}
@@ -55,8 +77,7 @@ class _Reader:
         """Reads the whole file."""
         if not isinstance(data, list):
             remedy = "give a result file as the evaluation servers take it"
-            self.problems.add("structure", "", f"is {shown(data)}, not a list of tracks", remedy)
-            data = []
+            raise InputError(self.problems.path, "", f"is {shown(data)}, not a list of tracks", remedy)
         rows = [self._read_row(index, entry) for index, entry in enumerate(data)]
         self.masks.flush()
         complete = tuple(
@@ -86,6 +107,8 @@ class _Reader:
 
     def _known(self, place: str, video_id: int | None, category_id: int | None) -> bool:
         """Whether the ground truth has the row's video and category."""
+        if video_id in self.refused_videos or category_id in self.refused_categories:
+            return False
         if video_id is not None and video_id not in self.videos:
             problem = f"there is no video {shown(video_id)} in {self.gt_path}"
             self.problems.add("unknown video_id", f"{place}.video_id", problem, "give the results of this ground truth")

@@ -6,13 +6,11 @@ import os
 import shutil
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
-
-import pandas as pd
 
 from mindthegap import __version__
 from mindthegap.errors import InputError, MindTheGapError
@@ -21,9 +19,9 @@ from mindthegap.failures import FailureThresholds, exact_pair_iou
 from mindthegap.files import disk_errors, write_json
 from mindthegap.formats import GroundTruth, read_ground_truth, read_results
 from mindthegap.progress import track
+from mindthegap.tracklens.checks import check_objects, check_queries
 from mindthegap.tracklens.experiment import (
     ExperimentFiles,
-    Tables,
     event_rows,
     object_rows,
     provenance,
@@ -173,14 +171,16 @@ def _write_truth(page: Path, index: int, truth: GroundTruth) -> None:
 def _write_experiment(page: Path, number: int, files: ExperimentFiles, truth: GroundTruth) -> dict[str, Any]:
     """Writes an experiment's tables and videos; returns its entry for the site's overview."""
     tables = read_tables(files)
-    _check_belongs(files, tables, truth)
+    check_objects(files, tables, truth)
     results = read_results(files.predictions, truth)
     rows = {row.index: row for row in results.rows}
     videos = {video.id: video for video in truth.videos}
     measure = exact_pair_iou(results)
     association = dict(list(tables.association.groupby("video_id")))
     failures = {} if tables.failures is None else dict(list(tables.failures.groupby("video_id")))
-    for overlaps in compute_overlaps(truth, results).videos:
+    overlap_tables = compute_overlaps(truth, results)
+    check_queries(files, tables, overlap_tables)
+    for overlaps in overlap_tables.videos:
         chosen = association.get(overlaps.video_id, tables.association.iloc[:0])
         events = None if tables.failures is None else failures.get(overlaps.video_id, tables.failures.iloc[:0])
         lanes = video_lanes(overlaps, THRESHOLDS, measure)
@@ -204,25 +204,3 @@ def _overview(gaps: dict[str, Any]) -> dict[str, Any]:
     # Wall-clock times would make the page differ from one build to the next.
     overview["solver"] = {k: v for k, v in gaps.get("solver", {}).items() if "seconds" not in k}
     return overview
-
-
-def _check_belongs(files: ExperimentFiles, tables: Tables, truth: GroundTruth) -> None:
-    """Refuses an oracle folder that was made from another ground truth."""
-    known = {(item.video_id, item.id): item for item in truth.objects}
-    lengths = {video.id: video.length for video in truth.videos}
-    for name, frame in (("tracks", tables.tracks), ("association", tables.association)):
-        path = Path(files.oracle_dir) / f"{name}.parquet"
-        for video_id, object_id in _pairs_of(frame):
-            if (video_id, object_id) not in known:
-                problem = f"object {object_id} of video {video_id} is not in {files.ground_truth}"
-                raise InputError(path, "object_id", problem, "give the ground truth that was diagnosed")
-    beyond = tables.association["frame"] >= tables.association["video_id"].map(lengths)
-    if beyond.any():
-        path = Path(files.oracle_dir) / "association.parquet"
-        raise InputError(path, "frame", "is beyond the end of its video", "give the ground truth that was diagnosed")
-
-
-def _pairs_of(frame: pd.DataFrame) -> Iterable[tuple[int, int]]:
-    """Distinct pairs of video and object id."""
-    distinct = frame[["video_id", "object_id"]].drop_duplicates()
-    return ((int(v), int(o)) for v, o in zip(distinct["video_id"], distinct["object_id"], strict=True))

@@ -49,11 +49,7 @@
       promise.catch(() => cache.delete(key));
     }
     cache.set(key, promise);
-    for (const oldest of cache.keys()) {
-      if (cache.size <= KEPT) break;
-      if (oldest !== "site") cache.delete(oldest);
-      else break;
-    }
+    if (cache.size > KEPT) cache.delete(cache.keys().next().value);
     return promise;
   };
 })((window.TL = window.TL || {}));

@@ -20,6 +20,12 @@
   TL.el = (tag, attributes, ...children) => fill(document.createElement(tag), attributes, children);
   TL.svg = (tag, attributes, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
 
+  // Replaces what a node holds; null children are left out.
+  TL.refill = function (node, ...children) {
+    node.replaceChildren();
+    return fill(node, {}, children);
+  };
+
   TL.number = function (value, digits) {
     if (value === null || value === undefined) return "–";
     return value.toFixed(digits).replace("-", "−");

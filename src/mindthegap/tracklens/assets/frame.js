@@ -3,6 +3,7 @@
   "use strict";
   const { el } = TL;
   const AHEAD = 5; // frames loaded before they are asked for
+  const MOST_ZOOM = 5;
   const preloaded = [];
 
   TL.frameAddress = function (video, t) {
@@ -18,7 +19,9 @@
     const canvas = el("canvas", { role: "img" });
     const message = el("p", { class: "noframe" });
     const [height, width] = video.size;
-    const box = el("div", { class: "frame", style: { aspectRatio: `${width} / ${height}`, maxWidth: `calc(74vh * ${width / height})` } }, image, canvas, message);
+    const stage = el("div", { class: "stage" }, image, canvas);
+    const shape = { aspectRatio: `${width} / ${height}`, maxWidth: `calc(74vh * ${width / height})` };
+    const box = el("div", { class: "frame", style: shape }, stage, message);
     image.addEventListener("error", () => {
       if (!image.getAttribute("src")) return;
       image.classList.add("hidden");
@@ -30,11 +33,41 @@
     });
     const show = (t) => {
       setImage(image, message, video, t);
-      paint(canvas, box, video, key, t);
+      placeStage(stage, video, t);
+      paint(canvas, stage, video, key, t);
       canvas.setAttribute("aria-label", describe(video, t));
     };
     return { box, show };
   };
+
+  // The stage holds image and masks; for a close-up it is larger than the frame and moved so that the object is in view.
+  function placeStage(stage, video, t) {
+    const area = TL.state.zoom ? closeUp(video, t) : { scale: 1, left: 0, top: 0 };
+    Object.assign(stage.style, {
+      width: `${100 * area.scale}%`,
+      height: `${100 * area.scale}%`,
+      left: `${-100 * area.left * area.scale}%`,
+      top: `${-100 * area.top * area.scale}%`,
+    });
+  }
+
+  // Magnification and the corner of the part in view (as shares of the frame) around the chosen object; when it is
+  // absent, around its mask in the nearest frame.
+  function closeUp(video, t) {
+    const object = video.objects.find((candidate) => candidate.o === TL.state.o);
+    const frames = object ? object.present.map((present, at) => (present ? at : -1)).filter((at) => at >= 0) : [];
+    if (!frames.length) return { scale: 1, left: 0, top: 0 };
+    const nearest = frames.reduce((best, at) => (Math.abs(at - t) < Math.abs(best - t) ? at : best));
+    const [height, width] = video.drawn;
+    const [left, top, right, bottom] = objectShape(video, object, nearest).box;
+    const scale = Math.max(1, Math.min(MOST_ZOOM, 0.6 / Math.max((right - left) / width, (bottom - top) / height)));
+    const corner = (middle) => Math.max(0, Math.min(1 - 1 / scale, middle - 0.5 / scale));
+    return { scale, left: corner((left + right) / 2 / width), top: corner((top + bottom) / 2 / height) };
+  }
+
+  function objectShape(video, object, t) {
+    return TL.shape(`g${TL.experiment().truth}/${TL.state.v}/${object.o}/${t}`, object.masks[t], ...video.drawn);
+  }
 
   function setImage(image, message, video, t) {
     const address = TL.frameAddress(video, t);
@@ -75,13 +108,14 @@
 
   TL.oracleLevel = () => (TL.state.by === "tracking" ? "tracking" : "classification");
 
-  function paint(canvas, box, video, key, t) {
+  function paint(canvas, stage, video, key, t) {
     const ratio = window.devicePixelRatio || 1;
-    const scale = box.clientWidth / video.drawn[1];
-    canvas.width = Math.round(box.clientWidth * ratio);
-    canvas.height = Math.round(box.clientHeight * ratio);
+    const scale = stage.clientWidth / video.drawn[1];
+    canvas.width = Math.round(stage.clientWidth * ratio);
+    canvas.height = Math.round(stage.clientHeight * ratio);
     const context = canvas.getContext("2d");
-    const pen = { context, scale: scale * ratio, ratio };
+    const seen = [-stage.offsetLeft, -stage.offsetTop, stage.parentNode.clientWidth].map((length) => length * ratio);
+    const pen = { context, scale: scale * ratio, ratio, seen };
     for (const query of TL.shownQueries(video, t)) {
       const shape = TL.shape(`${key}/q${query.q}/${t}`, query.masks[t], ...video.drawn);
       drawQuery(pen, shape, query, dimmed(video, query, t));
@@ -89,8 +123,7 @@
     if (TL.state.gt) {
       for (const object of video.objects) {
         if (!object.present[t]) continue;
-        const shape = TL.shape(`g${TL.experiment().truth}/${TL.state.v}/${object.o}/${t}`, object.masks[t], ...video.drawn);
-        drawObject(pen, shape, object.o === TL.state.o);
+        drawObject(pen, objectShape(video, object, t), object.o === TL.state.o);
       }
     }
     for (const query of TL.shownQueries(video, t)) {
@@ -123,23 +156,24 @@
   function drawObject({ context, scale, ratio }, shape, chosen) {
     context.save();
     context.scale(scale, scale);
-    context.lineWidth = ((chosen ? 4 : 2.5) * ratio) / scale;
-    context.strokeStyle = "rgba(0, 0, 0, 0.75)";
+    context.lineWidth = ((chosen ? 3.2 : 2) * ratio) / scale;
+    context.strokeStyle = "rgba(0, 0, 0, 0.7)";
     context.stroke(shape.path);
-    context.lineWidth = ((chosen ? 2.2 : 1.2) * ratio) / scale;
+    context.lineWidth = ((chosen ? 1.7 : 1) * ratio) / scale;
     context.strokeStyle = "#ffffff";
     context.setLineDash([(6 * ratio) / scale, (4 * ratio) / scale]);
     context.stroke(shape.path);
     context.restore();
   }
 
-  function drawLabel({ context, scale, ratio }, shape, text, colour) {
+  // Labels stay inside the part in view.
+  function drawLabel({ context, scale, ratio, seen }, shape, text, colour) {
     const size = 12 * ratio;
     context.font = `600 ${size}px system-ui, sans-serif`;
     const width = context.measureText(text).width + 6 * ratio;
-    const limit = context.canvas.width - width;
-    const x = Math.max(0, Math.min(limit, shape.top[0] * scale - width / 2));
-    const y = Math.max(0, shape.top[1] * scale - size - 5 * ratio);
+    const [left, top, room] = seen;
+    const x = Math.max(left, Math.min(left + room - width, shape.top[0] * scale - width / 2));
+    const y = Math.max(top, shape.top[1] * scale - size - 5 * ratio);
     context.fillStyle = colour;
     context.fillRect(x, y, width, size + 4 * ratio);
     context.fillStyle = TL.inkOn(colour);

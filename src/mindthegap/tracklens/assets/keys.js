@@ -10,6 +10,7 @@
     ["o", "the oracle’s choice instead of the method’s own tracks"],
     ["g", "ground truth on or off"],
     ["a", "all kept queries on or off"],
+    ["z", "close-up of the chosen object"],
     ["m", "next experiment"],
     ["?", "this help"],
   ];
@@ -44,6 +45,7 @@
     o: () => TL.flip("oracle"),
     g: () => TL.flip("gt"),
     a: () => TL.flip("all"),
+    z: () => TL.flip("zoom"),
     m: nextExperiment,
     "?": () => TL.toggleHelp(),
   };

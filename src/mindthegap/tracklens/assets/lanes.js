@@ -15,7 +15,8 @@
     const lanes = video.objects.map((object, line) => objectLane(video, object, line * LANE, place));
     const height = Math.max(LANE, video.objects.length * LANE);
     const drawing = board(video, place, height, "Objects over time", lanes);
-    root.replaceChildren(
+    TL.refill(
+      root,
       video.objects.length ? drawing : el("p", { class: "empty" }, "This video has no annotated objects."),
       legend(),
     );
@@ -28,11 +29,12 @@
     const place = { width, label, x, show };
     const lanes = video.queries.map((query, line) => queryLane(video, query, line * QUERY, place));
     if (!video.queries.length) {
-      root.replaceChildren(el("p", { class: "empty" }, "No predictions in this video: every object is missed."));
+      TL.refill(root, el("p", { class: "empty" }, "No predictions in this video: every object is missed."));
       return;
     }
     const note = video.leftOut ? ` ${video.leftOut} more are not drawn: they carry nothing, are in no event and score lower.` : "";
-    root.replaceChildren(
+    TL.refill(
+      root,
       board(video, place, video.queries.length * QUERY, "Queries over time", lanes),
       el("p", { class: "note" }, `Filled where a query covers the chosen object, pale with a number where it covers another one, empty outline on background.${note}`),
     );
@@ -131,7 +133,7 @@
     if (event.t0 === null) return `${event.m.replaceAll("_", " ")}: explained by no event, ${TL.number(event.pts, 2)} points`;
     const kind = event.s ? ` (${event.s.replaceAll("_", " ")})` : "";
     const cost = event.pts === null ? "" : `, ${TL.number(event.pts, 2)} points`;
-    return `${event.m.replaceAll("_", " ")}${kind}, frame ${event.t0}${end}${cost}`;
+    return `${event.m.replaceAll("_", " ")}${kind}, frame${end && "s"} ${event.t0}${end}${cost}`;
   };
 
   function queryLane(video, query, top, place) {

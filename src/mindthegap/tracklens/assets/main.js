@@ -43,7 +43,7 @@
     if (any("e", "by")) TL.drawWaterfall(areas.waterfall);
     if (any("e", "by", "m", "s")) TL.resetWorst();
     if (any("e", "by", "m", "s", "v", "o")) drawTable().catch(report);
-    if (any("e", "v", "o", "t", "by", "oracle", "gt", "all")) TL.openVideo(areas.video);
+    if (any("e", "v", "o", "t", "by", "oracle", "gt", "all", "zoom")) TL.openVideo(areas.video);
   }
 
   function everything() {

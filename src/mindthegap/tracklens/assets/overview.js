@@ -5,9 +5,13 @@
 
   TL.drawHeading = function (root) {
     const synthetic = TL.site.experiments.some((experiment) => experiment.synthetic);
+    const total = (count) => TL.site.truths.reduce((sum, truth) => sum + count(truth), 0);
+    const [videos, objects] = [total((truth) => truth.videos.length), total((truth) => truth.objects)];
     document.title = `${TL.site.title} · TrackLens`;
-    root.replaceChildren(
+    TL.refill(
+      root,
       el("h1", {}, TL.site.title),
+      el("span", { class: "note" }, `${videos} videos, ${objects} objects`),
       synthetic ? el("span", { class: "badge", title: "Some of the data was generated" }, "synthetic data") : null,
       el("button", { type: "button", class: "help", onclick: () => TL.toggleHelp(), "aria-label": "Help" }, "?"),
     );
@@ -20,7 +24,7 @@
 
   // One line per experiment; shown when there is a choice.
   TL.drawExperiments = function (root) {
-    if (TL.site.experiments.length < 2) return root.replaceChildren();
+    if (TL.site.experiments.length < 2) return TL.refill(root);
     const rows = TL.site.experiments.map((experiment, index) => {
       const values = parts(experiment);
       const bar = el("div", { class: "stack", "aria-hidden": "true" });
@@ -37,7 +41,8 @@
       return el("tr", { class: chosen ? "chosen" : "" }, el("th", { scope: "row" }, pick), cells, el("td", { class: "wide" }, bar));
     });
     const head = ["experiment", "AP", "tracking", "classif.", "segment.", ""].map((name) => el("th", { scope: "col" }, name));
-    root.replaceChildren(
+    TL.refill(
+      root,
       el("h2", {}, "Experiments"),
       el("div", { class: "scroll" }, el("table", { class: "experiments" }, el("thead", {}, el("tr", {}, head)), el("tbody", {}, rows))),
     );
@@ -67,12 +72,12 @@
     const experiment = TL.experiment();
     const values = parts(experiment);
     const box = el("div", { class: "waterfall" });
-    root.replaceChildren(el("h2", {}, `Where the points go: ${experiment.label}`), box, caption(experiment));
+    TL.refill(root, el("h2", {}, `Where the points go: ${experiment.label}`), box, caption(experiment));
     if (values.AP === null) {
       box.append(el("p", { class: "empty" }, "AP is undefined: no category of this ground truth has an object."));
       return;
     }
-    box.append(waterfall(experiment, values, Math.max(280, root.clientWidth)));
+    box.append(waterfall(experiment, values, Math.max(260, box.clientWidth)));
   };
 
   function caption(experiment) {
@@ -84,7 +89,8 @@
   }
 
   function waterfall(experiment, values, width) {
-    const label = width < 520 ? 112 : 150;
+    const narrow = width < 520;
+    const label = narrow ? 98 : 150;
     const low = Math.min(0, ...running(values));
     const high = Math.max(100, ...running(values));
     const right = 52;
@@ -108,12 +114,12 @@
       step.append(
         svg("title", {}, `${title}: ${number(value, 2)} points, ${meaning}. ${splitText(experiment, name)}`),
         svg("rect", { x: 0, y: top - 3, width, height: height - 2, class: "hit" }),
-        svg("text", { x: label - 10, y: top + 15, "text-anchor": "end", class: active ? "active" : "" }, title),
+        svg("text", { x: label - 10, y: top + 15, "text-anchor": "end", class: active ? "active" : "" }, narrow ? name : title),
         svg("rect", { x: left, y: top, width: size, height: 21, fill: TL.COLOURS[name], ...frame }),
         svg("text", { x: left + size + 5, y: top + 15, class: "value" }, line ? signed(value, 1) : number(value, 1)),
       );
       const split = splitText(experiment, name);
-      if (split) step.append(svg("text", { x: label, y: top + 33, class: "split" }, split));
+      if (split) step.append(svg("text", { x: narrow ? 0 : label, y: top + 33, class: "split" }, split));
       at += value;
       if (line < STEPS.length - 1) step.append(svg("line", { x1: x(at), x2: x(at), y1: top, y2: top + height + 21, class: "join" }));
       drawing.append(step);
@@ -139,6 +145,6 @@
     ];
     const list = el("dl", {});
     for (const [name, text] of facts) list.append(el("dt", {}, name), el("dd", {}, text));
-    root.replaceChildren(el("details", {}, el("summary", {}, "Where these numbers come from"), list));
+    TL.refill(root, el("details", {}, el("summary", {}, "Where these numbers come from"), list));
   };
 })((window.TL = window.TL || {}));

@@ -93,11 +93,18 @@
   function trace(text, height, width) {
     const path = new Path2D();
     let top = [0, Infinity];
+    const box = [Infinity, Infinity, -Infinity, -Infinity]; // left, top, right, bottom
     for (const outline of TL.outlines(TL.bitmap(text, height, width), height, width)) {
       outline.forEach(([x, y], i) => (i ? path.lineTo(x, y) : path.moveTo(x, y)));
       path.closePath();
-      for (const corner of outline) if (corner[1] < top[1]) top = corner;
+      for (const [x, y] of outline) {
+        if (y < top[1]) top = [x, y];
+        box[0] = Math.min(box[0], x);
+        box[1] = Math.min(box[1], y);
+        box[2] = Math.max(box[2], x);
+        box[3] = Math.max(box[3], y);
+      }
     }
-    return { path, top };
+    return { path, top, box };
   }
 })((window.TL = window.TL || {}));

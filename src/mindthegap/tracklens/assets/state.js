@@ -2,9 +2,9 @@
 (function (TL) {
   "use strict";
 
-  // e experiment, v video id, o object id, t frame, by gap, m mode, s search; oracle, gt, all are switches.
-  const DEFAULTS = { e: 0, v: null, o: null, t: null, by: "all", m: "", s: "", oracle: 0, gt: 1, all: 0 };
-  const NUMBERS = new Set(["e", "v", "o", "t", "oracle", "gt", "all"]);
+  // e experiment, v video id, o object id, t frame, by gap, m mode, s search; oracle, gt, all, zoom are switches.
+  const DEFAULTS = { e: 0, v: null, o: null, t: null, by: "all", m: "", s: "", oracle: 0, gt: 1, all: 0, zoom: 0 };
+  const NUMBERS = new Set(["e", "v", "o", "t", "oracle", "gt", "all", "zoom"]);
   const listeners = [];
 
   TL.state = { ...DEFAULTS };

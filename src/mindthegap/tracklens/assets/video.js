@@ -11,7 +11,7 @@
     const { v } = TL.state;
     if (v === null) {
       view = null;
-      root.replaceChildren(el("p", { class: "empty" }, "Choose an object in the list to see its video."));
+      TL.refill(root, el("p", { class: "empty" }, "Choose an object in the list to see its video."));
       return;
     }
     const experiment = TL.site.experiments.indexOf(TL.experiment());
@@ -29,7 +29,7 @@
     } catch (error) {
       if (wanted !== key) return;
       view = null;
-      root.replaceChildren(el("p", { class: "empty error", role: "alert" }, error.message));
+      TL.refill(root, el("p", { class: "empty error", role: "alert" }, error.message));
     }
   };
 
@@ -47,7 +47,8 @@
     };
     const left = el("button", { type: "button", "aria-label": "Frame before", onclick: () => TL.moveFrame(-1) }, "◀");
     const right = el("button", { type: "button", "aria-label": "Next frame", onclick: () => TL.moveFrame(1) }, "▶");
-    root.replaceChildren(
+    TL.refill(
+      root,
       parts.title,
       parts.switches,
       frame.box,
@@ -69,7 +70,6 @@
     const object = video.objects.find((candidate) => candidate.o === TL.state.o) || null;
     if (TL.state.t === null || TL.state.t >= video.length || TL.state.t < 0) {
       TL.set({ t: object ? TL.worstFrame(video, object) : 0 });
-      return; // the change of state comes back here
     }
     const name = video.name || `video ${TL.state.v}`;
     at.title.textContent = object ? `${name}: ${TL.category(object.c)} #${object.o}` : name;
@@ -103,10 +103,12 @@
     ["oracle", "oracle’s choice", "o"],
     ["gt", "ground truth", "g"],
     ["all", "all kept queries", "a"],
+    ["zoom", "close-up", "z"],
   ];
 
   function drawSwitches(at) {
-    at.switches.replaceChildren(
+    TL.refill(
+      at.switches,
       ...SWITCHES.map(([name, text, key]) =>
         el("button", { type: "button", "aria-pressed": String(Boolean(TL.state[name])), onclick: () => TL.flip(name) }, text, " ", el("kbd", {}, key)),
       ),
@@ -118,17 +120,18 @@
   function drawEvents(at) {
     const { events } = at.video;
     if (events === null) {
-      at.events.replaceChildren(el("p", { class: "note" }, "Failure modes were not sought in this diagnosis; n and p jump to changes of the carrying query."));
+      TL.refill(at.events, el("p", { class: "note" }, "Failure modes were not sought in this diagnosis; n and p jump to changes of the carrying query."));
       return;
     }
     if (!events.length) {
-      at.events.replaceChildren(el("p", { class: "note" }, "No failure event in this video."));
+      TL.refill(at.events, el("p", { class: "note" }, "No failure event in this video."));
       return;
     }
     const mine = (event) => event.o === TL.state.o || event.o2 === TL.state.o;
+    const order = (event) => (event.t0 === null ? 2 : mine(event) ? 0 : 1);
     const chip = (event) =>
       el("button", { type: "button", class: mine(event) ? "chip mine" : "chip", onclick: () => jump(event) }, event.o === null ? "" : `#${event.o} `, TL.eventText(event));
-    at.events.replaceChildren(...[...events].sort((a, b) => mine(b) - mine(a)).map(chip));
+    TL.refill(at.events, ...[...events].sort((a, b) => order(a) - order(b)).map(chip));
   }
 
   function jump(event) {

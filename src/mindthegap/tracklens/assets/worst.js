@@ -32,15 +32,22 @@
       shown += PAGE;
       TL.drawWorst(root, table);
     };
-    const head = root.querySelector(".filters") || filters(table);
-    root.replaceChildren(
-      el("h2", {}, "Objects by points lost"),
-      head,
+    const [head, body] = skeleton(root, table);
+    TL.refill(
+      body,
       objects.length ? list : el("p", { class: "empty" }, emptyText(table)),
       rest > 0 ? el("button", { type: "button", onclick: more }, `${Math.min(rest, PAGE)} more of ${rest}`) : null,
     );
     syncFilters(head);
   };
+
+  // Heading and filters stay in place while the list changes, or the search field would lose the focus.
+  function skeleton(root, table) {
+    if (!root.querySelector(".filters")) {
+      TL.refill(root, el("h2", {}, "Objects by points lost"), filters(table), el("div", {}));
+    }
+    return [root.children[1], root.children[2]];
+  }
 
   TL.resetWorst = () => (shown = PAGE);
 
@@ -81,13 +88,18 @@
       el(
         "button",
         { type: "button", "aria-pressed": String(chosen), class: chosen ? "chosen" : "", onclick: () => TL.pick(object.v, object.o) },
-        el("span", { class: "row" }, el("b", {}, `${TL.category(object.c)} #${object.o}`), el("span", {}, number(TL.lost(object, TL.state.by), 2))),
+        el(
+          "span",
+          { class: "row" },
+          el("b", {}, `${TL.category(object.c)} #${object.o}`),
+          object.mode ? el("span", { class: "chip" }, object.mode.replaceAll("_", " ")) : null,
+          el("span", { class: "lost" }, number(TL.lost(object, TL.state.by), 2)),
+        ),
         el("span", { class: "bar" }, bar),
         el(
           "span",
           { class: "row small" },
           el("span", { class: "clip" }, TL.videoName(object.v)),
-          object.mode ? el("span", { class: "chip" }, object.mode.replaceAll("_", " ")) : null,
           el("span", { class: "iou", title: "Track IoU: as ranked → identities repaired → classes repaired too" }, `IoU ${iou}`),
         ),
       ),

@@ -83,24 +83,42 @@ def read_json(path: str | Path) -> Any:
     Raises:
         InputError: The file is missing, unreadable, truncated, or not JSON.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(path, "", "there is no such file", "check the path") from None
-    except IsADirectoryError:
-        raise InputError(path, "", "is a folder, not a file", "name the JSON file in it") from None
-    except PermissionError:
-        raise InputError(path, "", "may not be read", "change its permissions") from None
-    except UnicodeDecodeError as error:
-        raise InputError(path, f"byte {error.start}", "is not UTF-8 text", "give the plain JSON file") from None
+    text = read_text(path)
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        place = f"line {error.lineno} column {error.colno}"
-        problem = "the file is empty" if not text.strip() else f"is not valid JSON ({error.msg})"
-        raise InputError(path, place, problem, "the file may be truncated: fetch or write it again") from None
+        raise json_error(path, text, error) from None
     except RecursionError:
         raise InputError(path, "", "is nested too deeply", "give a YouTube-VIS JSON file") from None
+
+
+def read_text(path: str | Path, kind: str = "JSON") -> str:
+    """Reads a UTF-8 file (a byte order mark is accepted).
+
+    Args:
+        path: The file.
+        kind: What the file should be, for the message.
+
+    Raises:
+        InputError: The file is missing, unreadable, or not text.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(path, "", "there is no such file", "check the path") from None
+    except IsADirectoryError:
+        raise InputError(path, "", "is a folder, not a file", f"name the {kind} file in it") from None
+    except PermissionError:
+        raise InputError(path, "", "may not be read", "change its permissions") from None
+    except UnicodeDecodeError as error:
+        raise InputError(path, f"byte {error.start}", "is not UTF-8 text", f"give the plain {kind} file") from None
+
+
+def json_error(path: str | Path, text: str, error: json.JSONDecodeError) -> InputError:
+    """A syntax error in words."""
+    place = f"line {error.lineno} column {error.colno}"
+    problem = "the file is empty" if not text.strip() else f"is not valid JSON ({error.msg})"
+    return InputError(path, place, problem, "the file may be truncated: fetch or write it again")
 
 
 def sha256_file(path: str | Path) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from mindthegap.synth.presets import DEFAULT_CLASSES, Knobs, preset_knobs
+from mindthegap.synth.presets import Knobs, preset_knobs
 
 PresetName = Literal["synth_ytvis19", "synth_ytvis21", "synth_ovis"]
 ShapeName = Literal[
@@ -23,6 +23,8 @@ ShapeName = Literal[
     "walker",
     "scissors",
 ]
+
+_DEFAULT_CLASSES: tuple[ShapeName, ...] = get_args(ShapeName)[:8]
 
 
 def _as_range(value: object) -> object:
@@ -84,7 +86,7 @@ class SyntheticDataset(_Section):
     )
     title: str | None = Field(None, description="Name in figures and tables; the dataset's key if left out.")
     classes: tuple[ShapeName, ...] = Field(
-        DEFAULT_CLASSES, min_length=1, description="Silhouettes that occur; category ids count from 1 in this order."
+        _DEFAULT_CLASSES, min_length=1, description="Silhouettes that occur; category ids count from 1 in this order."
     )
     height: int = Field(96, ge=32, le=4320, description="Height of a frame in pixels.")
     width: int = Field(160, ge=32, le=7680, description="Width of a frame in pixels.")
@@ -160,7 +162,7 @@ class FolderDataset(_Section):
     def effective_split(self) -> FolderSplit | None:
         """The split in force; None diagnoses every video."""
         if self.split is None and self.weights_from is None:
-            return FolderSplit(diagnostic_fraction=0.15)
+            return FolderSplit.model_validate({"diagnostic_fraction": 0.15})
         return self.split
 
 

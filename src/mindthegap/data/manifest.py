@@ -6,27 +6,24 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mindthegap.files import sha256_file
+from mindthegap.errors import InputError
+from mindthegap.files import read_json, sha256_file
 
 SCHEMA_VERSION = 1
 
 
-def describe_split(path: Path, content: Mapping[str, Any]) -> dict[str, Any]:
+def describe_split(path: Path, videos: int, annotations: int, frames: int, masks: int) -> dict[str, Any]:
     """Counts and checksum of a split's JSON that was just written.
 
     Args:
         path: The file.
-        content: Its content: ``videos`` and ``annotations``.
+        videos: Number of videos.
+        annotations: Number of objects.
+        frames: Number of frames of all videos.
+        masks: Number of masks that are not null.
     """
-    segmentations = (s for annotation in content["annotations"] for s in annotation["segmentations"])
-    return {
-        "file": path.name,
-        "sha256": sha256_file(path),
-        "videos": len(content["videos"]),
-        "annotations": len(content["annotations"]),
-        "frames": sum(len(video["file_names"]) for video in content["videos"]),
-        "masks": sum(1 for segmentation in segmentations if segmentation),
-    }
+    counts = {"videos": videos, "annotations": annotations, "frames": frames, "masks": masks}
+    return {"file": path.name, "sha256": sha256_file(path), **counts}
 
 
 def manifest(
@@ -49,3 +46,25 @@ def manifest(
         "frames": {"files": sum(record["frames"] for record in splits.values())},
         "split_recipe": dict(split_recipe),
     }
+
+
+def require_same_categories(manifest_path: str | Path, weights_manifest_path: str | Path) -> None:
+    """Checks that weights trained on one dataset mean the same classes on another.
+
+    Args:
+        manifest_path: Manifest of the dataset with ``weights_from``.
+        weights_manifest_path: Manifest of the dataset that was trained on.
+
+    Raises:
+        InputError: The two lists of ids and names differ.
+    """
+    own, other = (
+        {category["id"]: category["name"] for category in read_json(path)["categories"]}
+        for path in (manifest_path, weights_manifest_path)
+    )
+    for number in sorted(own.keys() | other.keys()):
+        if own.get(number) != other.get(number):
+            problem = (
+                f"category {number} is {own.get(number)!r} here but {other.get(number)!r} in {weights_manifest_path}"
+            )
+            raise InputError(manifest_path, "categories", problem, "take weights from a dataset with the same classes")

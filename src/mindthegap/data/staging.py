@@ -20,8 +20,8 @@ _PARTS = (FRAMES, "train.json", "diagnostic.json", MANIFEST)
 def staged_dataset(out_dir: str | Path) -> Iterator[Path]:
     """Yields a temporary folder beside the final files; on success its files take the place of the former ones.
 
-    A failure leaves ``out_dir`` as it was (and removes it if it did not exist). The manifest goes first and comes last, so
-    that a folder with a manifest is complete.
+    A failure leaves ``out_dir`` as it was (and removes it if it did not exist). The manifest goes first and comes last,
+    so that a folder with a manifest is complete.
 
     Raises:
         InputError: ``out_dir`` is a file, or holds a folder ``frames`` that is not ours to replace.
@@ -34,7 +34,7 @@ def staged_dataset(out_dir: str | Path) -> Iterator[Path]:
         try:
             out.mkdir(parents=True, exist_ok=True)
             stage = Path(tempfile.mkdtemp(dir=out, prefix=".building-"))
-        except FileExistsError:
+        except (FileExistsError, NotADirectoryError):
             raise InputError(out, "", "a part of this path is a file", "choose another folder") from None
         try:
             yield stage

@@ -88,8 +88,8 @@ def render_dataset(
 ) -> dict[str, Any]:
     """Writes ``train.json``, ``diagnostic.json``, ``frames/`` and ``manifest.json``.
 
-    Masks and JSON depend on ``spec`` alone: not on the machine, the number of workers, or how many videos are asked for
-    (video ``i`` of a split is always the same). JPEG bytes may differ between builds of Pillow.
+    Masks and JSON depend on ``spec`` alone: not on the machine, the number of workers, or how many videos are asked
+    for (video ``i`` of a split is always the same). JPEG bytes may differ between builds of Pillow.
 
     Args:
         spec: What to render.
@@ -115,7 +115,11 @@ def render_dataset(
             done = list(track(rendered, f"rendering {name}/{split}", len(tasks), enabled=progress))
             content = _document(spec, name, split, tasks, done)
             write_json(stage / f"{split}.json", content)
-            splits[split] = describe_split(stage / f"{split}.json", content)
+            masks = sum(mask is not None for item in content["annotations"] for mask in item["segmentations"])
+            frames = sum(task_frames["length"] for task_frames, _ in done)
+            splits[split] = describe_split(
+                stage / f"{split}.json", len(done), len(content["annotations"]), frames, masks
+            )
             knobs[split] = tasks[0].knobs.to_dict()
         source = {"generator": "mindthegap.synth", "version": GENERATOR_VERSION, "seed": spec.seed,
                   "preset": spec.preset, "size": [spec.height, spec.width], "knobs": knobs}  # fmt: skip
@@ -161,7 +165,7 @@ def _document(
         "seed": spec.seed,
         "preset": spec.preset,
         "split": split,
-        "occlusion_levels": {"no": f"visible share >= {FULLY_VISIBLE}", "slight": f">= {HALF_VISIBLE}", "severe": "less"},
+        "occlusion_levels": {"no": f"visible >= {FULLY_VISIBLE}", "slight": f">= {HALF_VISIBLE}", "severe": "less"},
         "least_visible_px": MIN_VISIBLE_PX,
     }  # fmt: skip
     videos = [{"id": k, **video} for k, (video, _) in enumerate(done, start=1)]

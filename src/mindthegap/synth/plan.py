@@ -1,8 +1,8 @@
 """What happens in a video: who is there, who looks alike, who covers whom.
 
-Occlusion is steered, not hoped for: every object gets several candidate ways, more or less drawn to the others, and takes
-the one that brings the video's predicted share of covered object-frames closest to what is wanted; foreground things that
-belong to no class make up the rest.
+Occlusion is steered, not hoped for: every object gets several candidate ways, more or less drawn to the others, and
+takes the one that brings the video's predicted share of covered object-frames closest to what is wanted; foreground
+things that belong to no class make up the rest.
 """
 
 from __future__ import annotations
@@ -233,7 +233,8 @@ def _body(rng: np.random.Generator, frames: int, side: int, deforms: bool) -> Pa
 def _covered_share(objects: list[Actor], foreground: list[Actor], size: tuple[int, int]) -> int:
     """Predicted share, in 1/1000, of object-frames in which a nearer actor overlaps, taking all for discs."""
     actors = objects + foreground
-    x, y, radius = (np.stack(values) for values in zip(*((a.path.x, a.path.y, a.path.radius()) for a in actors)))
+    x, y = (np.stack([getattr(actor.path, axis) for actor in actors]) for axis in ("x", "y"))
+    radius = np.stack([actor.path.radius() for actor in actors])
     depth = np.array([actor.depth for actor in actors])
     count = len(objects)
     present = _present(x[:count], y[:count], size)

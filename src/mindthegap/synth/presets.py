@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-DEFAULT_CLASSES = ("disc", "square", "triangle", "star", "cross", "ring", "crescent", "heart")
-
 
 @dataclass(frozen=True)
 class Knobs:

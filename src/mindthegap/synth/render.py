@@ -105,7 +105,8 @@ class _Stage:
             swell = (self.wave * sines(rows * 24 + time * 40)) >> 14
             moved = np.clip((columns[None, :] + swell[:, None]) >> 6, 0, camera.canvas_width - 1)
             seen = self.canvas.take(rows[:, None] * camera.canvas_width + moved)
-        return seen.view(np.uint8).reshape(camera.frame_height, camera.frame_width, 4)
+        pixels: NDArray[np.uint8] = seen.view(np.uint8).reshape(camera.frame_height, camera.frame_width, 4)
+        return pixels
 
     @staticmethod
     def _axis(length: int, centre: int, step: int) -> NDArray[np.int64]:
@@ -196,7 +197,7 @@ class _Puppet:
         v *= side
         v += u
         colours = self._sprite(int(path.cycle[time])).take(v)
-        return colours.view(np.uint8).reshape(*v.shape, 4)
+        return np.asarray(colours.view(np.uint8).reshape(*v.shape, 4))
 
     def _bending(self, cycle: int) -> NDArray[np.int32]:
         """How far each row of the picture is pushed sideways. int32 [side]."""

@@ -1,7 +1,7 @@
 """Silhouettes of the classes, and the irregular ones of distractors and occluders.
 
-Silhouettes are tests on a grid of points that use only ``+ - * /`` and comparisons, which IEEE 754 rounds the same way on
-every machine; sines and cosines come from ``math``, rounded to nine digits. So masks do not depend on the machine.
+Silhouettes are tests on a grid of points that use only ``+ - * /`` and comparisons, which IEEE 754 rounds the same way
+on every machine; sines and cosines come from ``math``, rounded to nine digits. So masks do not depend on the machine.
 """
 
 from __future__ import annotations

@@ -36,19 +36,22 @@ def _blend_weight(rng: np.random.Generator, kind: str, side: int) -> NDArray[np.
     row, column = np.mgrid[0:side, 0:side].astype(np.int32)
     period = max(4, side // int(rng.integers(3, 8)))
     slope = int(rng.integers(-2, 3))
+    weight: NDArray[np.int32]
     if kind == "gradient":
-        return np.asarray((row * (2 + slope) + column * (2 - slope)) * 256 // (4 * side))
-    if kind == "stripes":
-        return ((2 * row + slope * column) // period % 2) * 256
-    if kind == "checks":
-        return ((row // period + column // period) % 2) * 256
-    if kind == "spots":
+        weight = (row * (2 + slope) + column * (2 - slope)) * 256 // (4 * side)
+    elif kind == "stripes":
+        weight = ((2 * row + slope * column) // period % 2) * 256
+    elif kind == "checks":
+        weight = ((row // period + column // period) % 2) * 256
+    elif kind == "spots":
         u, v = row % (2 * period) - period, (column + row // (2 * period) * period) % (2 * period) - period
-        return (u * u + v * v < period * period // 3) * np.int32(256)
-    if kind == "rings":
+        weight = (u * u + v * v < period * period // 3) * np.int32(256)
+    elif kind == "rings":
         u, v = row - side // 2, column - side // 2
-        return ((u * u + v * v) * 8 // (side * period) % 2) * 256
-    return np.clip(_noise(rng, (6, 6), (side, side)).astype(np.int32) * 3 + 128, 0, 256)
+        weight = ((u * u + v * v) * 8 // (side * period) % 2) * 256
+    else:
+        weight = np.clip(_noise(rng, (6, 6), (side, side)).astype(np.int32) * 3 + 128, 0, 256)
+    return weight
 
 
 def object_texture(rng: np.random.Generator, side: int, away_from: Colour) -> Rgb:
@@ -132,7 +135,7 @@ def _paved(rng: np.random.Generator, image: Image.Image) -> Image.Image:
 def _draw_clutter(draw: ImageDraw.ImageDraw, rng: np.random.Generator, size: tuple[int, int], clutter: float) -> None:
     """Strokes, slabs and thin arcs in muted colours."""
     unit = max(4, min(size) // 8)
-    for _ in range(int(round(clutter * 24))):
+    for _ in range(round(clutter * 24)):
         x, y = int(rng.integers(size[0])), int(rng.integers(size[1]))
         dx, dy, ex, ey = (int(value) for value in rng.integers(-2 * unit, 2 * unit + 1, size=4))
         colour = tuple(int(value) for value in rng.integers(50, 190, size=3))

@@ -25,8 +25,8 @@ def contact_sheet(
 ) -> None:
     """Draws evenly spaced frames of evenly spaced videos, one row each.
 
-    An object keeps its colour along the row. Its outline is solid where nothing covers it, and its fill gets stronger with
-    the dataset's occlusion level (none, slight, severe), which the caption also counts.
+    An object keeps its colour along the row. Its fill gets stronger with the dataset's occlusion level; the caption
+    counts the frames with none, slight and severe occlusion.
 
     Args:
         dataset_dir: A prepared dataset (``<split>.json`` and ``frames/``).
@@ -70,8 +70,8 @@ def _row(
     times = _spread(len(video["file_names"]), frames)
     row = Image.new("RGB", (len(times) * (width + _GAP), height + _CAPTION), "white")
     for column, time in enumerate(times):
-        picture = _frame(folder / video["file_names"][time], tracks, time)
-        row.paste(picture.resize((width, height), Image.Resampling.LANCZOS), (column * (width + _GAP), _CAPTION))
+        picture = _frame(folder / video["file_names"][time], tracks, time, (width, height))
+        row.paste(picture, (column * (width + _GAP), _CAPTION))
     draw = ImageDraw.Draw(row)
     x = 0
     caption = f"{video['file_names'][0].rsplit('/', 1)[0]}, {len(video['file_names'])} frames:"
@@ -91,36 +91,39 @@ def _levels(track: dict[str, Any]) -> str:
     return f" {counts[0]}/{counts[1]}/{counts[2]}" if any(counts) else ""
 
 
-def _frame(path: Path, tracks: list[dict[str, Any]], time: int) -> Image.Image:
-    """A frame with all masks."""
+def _frame(path: Path, tracks: list[dict[str, Any]], time: int, size: tuple[int, int]) -> Image.Image:
+    """A frame with all masks, ``size`` (width, height) large; masks are drawn after scaling, so outlines stay fine."""
     try:
         with Image.open(path) as opened:
-            pixels = np.asarray(opened.convert("RGB"), dtype=np.float32).copy()
+            original = (opened.height, opened.width)
+            scaled = opened.convert("RGB").resize(size, Image.Resampling.LANCZOS)
     except OSError as error:
         raise InputError(path, "", f"cannot be read as a picture ({error})", "prepare the dataset again") from None
+    pixels = np.asarray(scaled, dtype=np.float32).copy()
     for position, track in enumerate(tracks):
-        mask = _mask(track["segmentations"][time], (pixels.shape[0], pixels.shape[1]))
+        mask = _mask(track["segmentations"][time], original, size)
         if mask is None:
             continue
         level = (track.get("occlusion") or [None] * (time + 1))[time]
-        fill = {"slight_occlusion": 0.3, "severe_occlusion": 0.55}.get(level, 0.12)
+        fill = {"no_occlusion": 0.12, "severe_occlusion": 0.55}.get(level, 0.3)
         colour = np.array(_colour(position), dtype=np.float32)
         pixels[mask] += (colour - pixels[mask]) * fill
         pixels[_edge(mask)] = colour
     return Image.fromarray(pixels.round().astype(np.uint8))
 
 
-def _mask(segmentation: Any, size: tuple[int, int]) -> NDArray[np.bool_] | None:
-    """Decodes polygons, compressed or uncompressed RLE; None where the object is absent."""
+def _mask(segmentation: Any, original: tuple[int, int], size: tuple[int, int]) -> NDArray[np.bool_] | None:
+    """Decodes polygons, compressed or uncompressed RLE at ``size``; None where the object is absent."""
     if not segmentation:
         return None
     if isinstance(segmentation, list):
-        rle = mask_api.merge(mask_api.frPyObjects(segmentation, *size))
+        rle = mask_api.merge(mask_api.frPyObjects(segmentation, *original))
     elif isinstance(segmentation["counts"], list):
-        rle = mask_api.frPyObjects(segmentation, *size)
+        rle = mask_api.frPyObjects(segmentation, *original)
     else:
         rle = segmentation
-    return np.asarray(mask_api.decode(rle), dtype=bool)
+    mask = Image.fromarray(mask_api.decode(rle) * np.uint8(255))
+    return np.asarray(mask.resize(size, Image.Resampling.BILINEAR)) >= 128
 
 
 def _edge(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

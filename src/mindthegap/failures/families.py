@@ -107,12 +107,12 @@ def _family_pairs(video: VideoOverlaps, thresholds: FailureThresholds, pair_iou:
     """Pairs ``int [P, 2]`` of queries that belong to one family."""
     certain: list[tuple[int, int]] = []
     undecided: list[tuple[int, int, bool]] = []
-    total = video.query_area.sum(axis=0, dtype=np.int64)
-    for first in range(len(total)):
-        # The ratio of the total areas bounds the IoU: most pairs are settled here.
-        others = np.arange(first + 1, len(total))
-        low, high = np.minimum(total[others], total[first]), np.maximum(total[others], total[first])
-        others = others[(low > 0) & (low >= thresholds.family_iou * high)]
+    area = video.query_area.astype(np.int64)
+    for first in range(area.shape[1]):
+        # Frame by frame the smaller area over the larger bounds the IoU: most pairs are settled here.
+        low = np.minimum(area[:, first, None], area[:, first + 1 :]).sum(axis=0)
+        high = np.maximum(area[:, first, None], area[:, first + 1 :]).sum(axis=0)
+        others = first + 1 + np.flatnonzero((low > 0) & (low >= thresholds.family_iou * high))
         if not others.size:
             continue
         lower, upper, forced = _pair_bounds(video, first, others)

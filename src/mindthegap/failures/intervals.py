@@ -17,6 +17,8 @@ class Run(NamedTuple):
 
 def true_runs(flags: np.ndarray, min_length: int = 1) -> list[Run]:
     """Maximal runs of consecutive true entries of ``flags [T]`` that last at least ``min_length`` frames."""
+    if not flags.any():
+        return []
     edges = np.flatnonzero(np.diff(np.concatenate(([0], np.asarray(flags, dtype=np.int8), [0]))))
     pairs = zip(edges[::2].tolist(), (edges[1::2] - 1).tolist(), strict=True)
     return [Run(start, end, 1) for start, end in pairs if end - start + 1 >= min_length]

@@ -158,6 +158,25 @@ def test_a_click_on_a_gap_sorts_by_it_and_a_search_filters(opened, index):
     page.wait_for_function("() => document.querySelector('#worst .empty') !== null")
 
 
+def test_a_click_on_a_failure_mode_keeps_the_objects_that_have_it(opened, index):
+    page = opened(index)
+    page.click("#modes button:has-text('identity switch')")
+    wait_for_fragment(page, "m=identity_switch")
+    page.wait_for_function("() => document.querySelectorAll('#worst li').length === 2")
+    cells = page.eval_on_selector_all("#modes tr.chosen td", "nodes => nodes.map((node) => node.textContent)")
+    assert cells[:2] == ["2", "48.00"]
+    assert "carries the object" in page.get_attribute("#modes tr.chosen button", "title")
+
+
+def test_drawings_follow_the_width_of_the_window(opened, index):
+    page = opened(index)
+    page.set_viewport_size({"width": 700, "height": 800})
+    script = """() => [...document.querySelectorAll('#waterfall svg, svg.lanes')]
+      .every((drawing) => drawing.getAttribute('width') <= drawing.parentNode.clientWidth)"""
+    page.wait_for_function(script)
+    assert page.evaluate("() => document.documentElement.scrollWidth") == 700
+
+
 def test_a_shared_address_shows_the_same_view(opened, index):
     page = opened(index, "#v=1&o=11&t=3&by=tracking")
     page.wait_for_function("() => document.querySelector('#video h2').textContent === 'crossing: square #11'")

@@ -15,7 +15,7 @@ from urllib.parse import quote
 from mindthegap import __version__
 from mindthegap.errors import InputError, MindTheGapError
 from mindthegap.evaluation.overlap import compute_overlaps
-from mindthegap.failures import FailureThresholds, exact_pair_iou
+from mindthegap.failures import MODES, FailureThresholds, exact_pair_iou
 from mindthegap.files import disk_errors, write_json
 from mindthegap.formats import GroundTruth, read_ground_truth, read_results
 from mindthegap.progress import track
@@ -95,7 +95,6 @@ def _check_replaceable(out_dir: Path) -> None:
 
 def _replace(work: Path, out_dir: Path) -> None:
     """Puts the finished page in place; the old one is moved into ``work`` and goes with it."""
-    (work / "page").chmod(0o755)  # mkdtemp's folders are private to their owner
     if out_dir.exists():
         out_dir.rename(work / "old")
     (work / "page").rename(out_dir)
@@ -115,6 +114,7 @@ def _write_site(
     truths: dict[Path, tuple[int, GroundTruth]] = {}
     site: dict[str, Any] = {"title": title, "version": __version__, "truths": [], "experiments": []}
     site["thresholds"] = {**THRESHOLDS.to_dict(), "drawn_width_px": MAX_DRAWN_WIDTH}
+    site["modes"] = {mode.name: {"sentence": mode.sentence, "subtypes": mode.subtypes} for mode in MODES}
     for number, files in enumerate(track(experiments, "TrackLens", len(experiments), enabled=progress)):
         source = Path(files.ground_truth).absolute()
         if source not in truths:

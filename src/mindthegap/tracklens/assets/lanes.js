@@ -130,10 +130,10 @@
 
   TL.eventText = function (event) {
     const end = event.t1 !== null && event.t1 !== event.t0 ? `–${event.t1}` : "";
-    if (event.t0 === null) return `${event.m.replaceAll("_", " ")}: explained by no event, ${TL.number(event.pts, 2)} points`;
-    const kind = event.s ? ` (${event.s.replaceAll("_", " ")})` : "";
+    if (event.t0 === null) return `${TL.modeName(event.m)}: explained by no event, ${TL.number(event.pts, 2)} points`;
+    const kind = event.s ? ` (${TL.modeName(event.s)})` : "";
     const cost = event.pts === null ? "" : `, ${TL.number(event.pts, 2)} points`;
-    return `${event.m.replaceAll("_", " ")}${kind}, frame${end && "s"} ${event.t0}${end}${cost}`;
+    return `${TL.modeName(event.m)}${kind}, frame${end && "s"} ${event.t0}${end}${cost}`;
   };
 
   function queryLane(video, query, top, place) {
@@ -170,6 +170,6 @@
 
   function legend() {
     const level = TL.oracleLevel() === "tracking" ? "identities repaired" : "identities and classes repaired";
-    return el("p", { class: "note" }, `Upper strip: the query that carries the object (IoU ≥ ${TL.site.thresholds.carrier_iou}); a change of colour is a change of identity, an empty box means nobody carries it, a gap that it is absent. Lower strip: the oracle's choice, ${level}.`);
+    return el("p", { class: "note" }, `Upper strip: the query that carries the object (IoU ≥ ${TL.site.thresholds.carrier_iou}); a change of colour is a change of identity, an empty box means nobody carries it, a gap that it is absent, a grey veil that it is hidden. Lower strip: the oracle's choice, ${level}.`);
   }
 })((window.TL = window.TL || {}));

@@ -5,12 +5,12 @@
   const areas = {};
 
   function layOut() {
-    for (const name of ["experiments", "waterfall", "worst", "video", "provenance"]) {
+    for (const name of ["experiments", "waterfall", "modes", "worst", "video", "provenance"]) {
       areas[name] = el("section", { id: name });
     }
     const app = document.getElementById("app");
     app.replaceChildren(
-      el("div", { class: "overview" }, areas.experiments, areas.waterfall),
+      el("div", { class: "overview" }, areas.experiments, areas.waterfall, areas.modes),
       el("div", { class: "columns" }, areas.worst, areas.video),
       areas.provenance,
     );
@@ -20,6 +20,7 @@
     const index = TL.site.experiments.indexOf(TL.experiment());
     const table = await TL.load(`x${index}`);
     if (index !== TL.site.experiments.indexOf(TL.experiment())) return;
+    TL.drawModes(areas.modes, table);
     TL.drawWorst(areas.worst, table);
     if (TL.state.v === null && TL.worstList().length) {
       const first = TL.worstList()[0];
@@ -46,8 +47,14 @@
     if (any("e", "v", "o", "t", "by", "oracle", "gt", "all", "zoom")) TL.openVideo(areas.video);
   }
 
-  function everything() {
-    redraw(new Set(["e", "v"]));
+  // Drawings are made for a width; a neighbour that appears changes it as well as the window does.
+  function redrawOnResize(area, draw) {
+    let width = area.clientWidth;
+    new ResizeObserver(() => {
+      if (area.clientWidth === width) return;
+      width = area.clientWidth;
+      draw();
+    }).observe(area);
   }
 
   async function start() {
@@ -57,13 +64,9 @@
     TL.drawHeading(document.getElementById("heading"));
     layOut();
     TL.onState(redraw);
-    everything();
-    let width = window.innerWidth;
-    window.addEventListener("resize", () => {
-      if (window.innerWidth === width) return; // phones resize when their address bar hides
-      width = window.innerWidth;
-      everything();
-    });
+    redraw(new Set(["e", "v"]));
+    redrawOnResize(areas.waterfall, () => TL.drawWaterfall(areas.waterfall));
+    redrawOnResize(areas.video, () => TL.openVideo(areas.video));
   }
 
   start().catch(report);

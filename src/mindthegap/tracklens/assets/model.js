@@ -14,9 +14,11 @@
 
   TL.category = (id) => TL.truth().categories[String(id)] ?? `category ${id}`;
 
+  const names = new Map(); // per ground truth a map from video id to name
   TL.videoName = function (id) {
-    const entry = TL.truth().videos.find((video) => video[0] === id);
-    return entry ? entry[1] || `video ${id}` : `video ${id}`;
+    const truth = TL.truth();
+    if (!names.has(truth)) names.set(truth, new Map(truth.videos.map((video) => [video[0], video[1]])));
+    return names.get(truth).get(id) || `video ${id}`;
   };
 
   // Points an object loses to the gap that is being looked at; all three by default.

@@ -130,7 +130,7 @@
     const mine = (event) => event.o === TL.state.o || event.o2 === TL.state.o;
     const order = (event) => (event.t0 === null ? 2 : mine(event) ? 0 : 1);
     const chip = (event) =>
-      el("button", { type: "button", class: mine(event) ? "chip mine" : "chip", onclick: () => jump(event) }, event.o === null ? "" : `#${event.o} `, TL.eventText(event));
+      el("button", { type: "button", class: mine(event) ? "chip mine" : "chip", title: TL.modeText(event.m, event.s), onclick: () => jump(event) }, event.o === null ? "" : `#${event.o} `, TL.eventText(event));
     TL.refill(at.events, ...[...events].sort((a, b) => order(a) - order(b)).map(chip));
   }
 

@@ -9,21 +9,23 @@
   // The list as it is filtered and sorted now; j and k walk along it.
   TL.worstList = () => filtered;
 
-  TL.filterObjects = function (objects) {
+  TL.filterObjects = function (table) {
     const { by, m, s } = TL.state;
+    // An object belongs to every mode it has an event of, not only to its costliest.
+    const suffering = new Set((table.events || []).filter((event) => event.m === m).map((event) => `${event.v}/${event.o}`));
     const wanted = s.trim().toLowerCase();
     const matches = (object) => {
-      if (m && object.mode !== m) return false;
+      if (m && !suffering.has(`${object.v}/${object.o}`)) return false;
       if (!wanted) return true;
       return `${TL.category(object.c)} #${object.o} ${TL.videoName(object.v)}`.toLowerCase().includes(wanted);
     };
-    filtered = objects.filter(matches);
+    filtered = table.objects.filter(matches);
     filtered.sort((a, b) => TL.lost(b, by) - TL.lost(a, by) || a.v - b.v || a.o - b.o);
     return filtered;
   };
 
   TL.drawWorst = function (root, table) {
-    const objects = TL.filterObjects(table.objects);
+    const objects = TL.filterObjects(table);
     const most = objects.length ? Math.max(1e-9, TL.lost(objects[0], TL.state.by)) : 1;
     const list = el("ol", { class: "worst" });
     objects.slice(0, shown).forEach((object) => list.append(entry(object, most)));
@@ -56,12 +58,12 @@
   }
 
   function filters(table) {
-    const modes = [...new Set(table.objects.map((object) => object.mode).filter(Boolean))].sort();
+    const modes = [...new Set((table.events || []).map((event) => event.m))].sort();
     const option = (value, text) => el("option", { value }, text);
     const gap = el("select", { name: "by", "aria-label": "Gap", onchange: (event) => TL.set({ by: event.target.value }) });
     gap.append(option("all", "all gaps"), ...TL.GAPS.map((name) => option(name, `${name} gap`)));
     const mode = el("select", { name: "m", "aria-label": "Failure mode", onchange: (event) => TL.set({ m: event.target.value }) });
-    mode.append(option("", modes.length ? "all failure modes" : "no failure modes"), ...modes.map((name) => option(name, name.replaceAll("_", " "))));
+    mode.append(option("", modes.length ? "all failure modes" : "no failure modes"), ...modes.map((name) => option(name, TL.modeName(name))));
     mode.disabled = modes.length === 0;
     const search = el("input", { name: "s", type: "search", placeholder: "video or category", "aria-label": "Search" });
     search.addEventListener("input", () => TL.set({ s: search.value }));
@@ -92,7 +94,7 @@
           "span",
           { class: "row" },
           el("b", {}, `${TL.category(object.c)} #${object.o}`),
-          object.mode ? el("span", { class: "chip" }, object.mode.replaceAll("_", " ")) : null,
+          object.mode ? el("span", { class: "chip", title: TL.modeText(object.mode, "") }, TL.modeName(object.mode)) : null,
           el("span", { class: "lost" }, number(TL.lost(object, TL.state.by), 2)),
         ),
         el("span", { class: "bar" }, bar),

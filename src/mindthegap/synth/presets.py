@@ -40,7 +40,7 @@ class Knobs:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for the manifest."""
-        return asdict(self)
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
 
 # Lengths, densities and occlusion follow table 1 of Qi et al., "Occluded Video Instance Segmentation: A Benchmark"
@@ -65,7 +65,7 @@ _PRESETS = {
         look_alikes=0.4,
         exits=0.25,
         camera=0.5,
-        motion=0.4,
+        motion=0.35,
         deformation=0.6,
         clutter=0.5,
         object_size=(0.22, 0.55),
@@ -77,7 +77,7 @@ _PRESETS = {
         look_alikes=0.7,
         exits=0.45,
         camera=0.6,
-        motion=0.5,
+        motion=0.35,
         deformation=0.7,
         clutter=0.6,
         object_size=(0.22, 0.55),

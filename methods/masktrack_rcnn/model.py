@@ -176,7 +176,9 @@ class GapMaskTrackRCNN(MaskTrackRCNN):
             detections = self.detector.roi_head.predict(features, proposals, [sample], rescale=True)[0]
             ids = self._associate(features, detections, sample.scale_factor)
             kept = [index for index, track_id in enumerate(ids) if track_id >= 0]
-            collector.add_frame([ids[index] for index in kept], _as_detections(detections[kept]))
+            collector.add_frame(
+                [ids[index] for index in kept], _as_detections(detections[torch.tensor(kept, dtype=torch.long)])
+            )
         return collector.tracks()
 
     def _associate(self, features: list[Tensor], detections: Any, scale_factor: tuple[float, float]) -> list[int]:

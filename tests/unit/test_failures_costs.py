@@ -6,6 +6,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import pytest
 from failure_clips import BOXES, clip, relink, table, tables_of
 
@@ -14,9 +15,11 @@ from mindthegap.failures import (
     GAPS,
     FailureThresholds,
     VideoLinking,
+    describe_modes,
     find_failures,
     object_costs,
     object_shares,
+    share_by_mode,
     threshold_weights,
     to_frame,
 )
@@ -153,6 +156,29 @@ def test_table_starts_with_the_agreed_columns():
     assert frame.cost_points.isna().tolist() == [False, True]
     assert frame.object_id.isna().tolist() == [False, True]
     assert to_frame([]).dtypes.equals(frame.dtypes)
+
+
+def test_shares_by_mode_add_up_per_experiment():
+    tables = random_tables(7)
+    events = find_failures(tables, [relink(video) for video in tables.videos])
+    frames = [to_frame(events, method="a", seed=1), to_frame(events[: len(events) // 2], method="b", seed=1)]
+    shares = share_by_mode(pd.concat(frames, ignore_index=True))
+    names = [*(entry["mode"] for entry in describe_modes()), "other"]
+    assert shares["mode"].tolist() == names * 2
+    for method, frame in zip("ab", frames, strict=True):
+        part = shares[shares.method == method]
+        assert part.events.sum() == len(frame)
+        assert part.headlines.sum() == frame.headline.sum()
+        assert part.tracking_points.sum() == pytest.approx(frame.cost_points.sum())
+        assert part.segmentation_points.sum() == pytest.approx(frame.segmentation_cost_points.sum())
+    assert share_by_mode(to_frame([])).empty
+
+
+def test_modes_describe_themselves():
+    for entry in describe_modes():
+        assert entry["sentence"].endswith(".")
+        assert entry["subtypes"]
+        assert set(entry["gaps"]) <= set(GAPS)
 
 
 def test_crowd_objects_fire_nothing_and_cost_nothing():

@@ -121,7 +121,7 @@ CLIPS: dict[str, tuple[Clip, list[str], str | None]] = {
     "flip between wrong classes": (
         clip(["A20"], [("A11.9", [(2, 0.9)]), (".11A9", [(3, 0.8)])]),
         ["class_flip wrong_to_wrong 10 11 101", "identity_switch rebirth 10 11 101", "class_error unlisted 0 19 101"],
-        "class_error",
+        "class_flip",
     ),
     "class flip": (
         clip(["A20"], ["A11.9", (".11A9", [(2, 0.8)])]),

@@ -8,6 +8,7 @@ from mindthegap.failures.identity_metrics import IdentityMetrics, identity_metri
 from mindthegap.failures.linking import VideoLinking
 from mindthegap.failures.modes import MODES, OTHER, Mode
 from mindthegap.failures.scene import Scene, build_scene
+from mindthegap.failures.summary import describe_modes, share_by_mode
 from mindthegap.failures.thresholds import FailureThresholds
 
 __all__ = [
@@ -22,12 +23,14 @@ __all__ = [
     "Scene",
     "VideoLinking",
     "build_scene",
+    "describe_modes",
     "exact_pair_iou",
     "find_failures",
     "identity_metrics",
     "object_costs",
     "object_shares",
     "query_families",
+    "share_by_mode",
     "threshold_weights",
     "to_frame",
 ]

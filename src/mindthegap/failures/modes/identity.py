@@ -95,8 +95,15 @@ def _parting(scene: Scene, family: int, before: Run, after: Run) -> Finding:
         family=family,
         other_family=int(scene.carrier[after.start, before.label]),
         value=_distance(scene, before, after),
-        missing=(before.end + 1, after.end),
+        missing=(before.end + 1, _uncarried_until(scene, before, after)),
     )
+
+
+def _uncarried_until(scene: Scene, before: Run, after: Run) -> int:
+    """Last frame before another query carries the old owner, at most the end of the run on the new one."""
+    hits = scene.hits(before.label)
+    later = hits[hits > before.end]
+    return min(after.end, int(later[0]) - 1) if later.size else after.end
 
 
 def _distance(scene: Scene, before: Run, after: Run) -> float | None:

@@ -17,9 +17,10 @@ from mindthegap.plots.style import (
     FULL_WIDTH_INCHES,
     GAPS,
     TEXT_COLOURS,
+    dataset_label,
     mark_synthetic,
     method_label,
-    method_rank,
+    paper_order,
     paper_style,
     plain_text,
     text_colour,
@@ -31,6 +32,7 @@ _BAR_HEIGHT = 0.44
 _ROW_INCHES = 0.34
 _WHISKER_ROW_INCHES = 0.47  # whiskers have their own strip under the bar, one level per part, so that none is covered
 _WHISKER_STEP = 0.085
+_MOST_INCHES = 8.4  # all bars together: with title and legend they fill a page
 _GLYPH_INCHES = 0.062  # width of a digit at 6.5 pt, enough to decide whether a number fits its segment
 
 
@@ -46,7 +48,7 @@ def bar_frame(frame: pd.DataFrame) -> pd.DataFrame:
     Returns:
         Columns ``dataset, method, backbone, seeds, synthetic`` and for each of AP, tracking, classification,
         segmentation the value in points, ``<part>_low`` and ``<part>_high`` (NaN without whiskers); sorted by
-        dataset, then the paper's order of methods.
+        the paper's order of datasets, methods and backbones.
     """
     needed = ["dataset", "method", "backbone", "synthetic", *_COLUMN.values()]
     missing = [name for name in needed if name not in frame.columns]
@@ -60,7 +62,7 @@ def bar_frame(frame: pd.DataFrame) -> pd.DataFrame:
             row[part] = float(group[column].mean())
             row[f"{part}_low"], row[f"{part}_high"] = _whisker(group, column)
         rows.append(row)
-    rows.sort(key=lambda row: (row["dataset"], method_rank(row["method"]), row["backbone"]))
+    rows.sort(key=lambda row: paper_order(row["dataset"], row["method"], row["backbone"]))
     return pd.DataFrame(rows)
 
 
@@ -96,7 +98,7 @@ def gap_bars(frame: pd.DataFrame) -> Figure:
     low, high = _limits(bars, facets=bars["dataset"].nunique())
     with paper_style():
         row_inches = _WHISKER_ROW_INCHES if bars["AP_low"].notna().any() else _ROW_INCHES
-        height = 0.95 + row_inches * len(labels)
+        height = 0.95 + min(row_inches * len(labels), _MOST_INCHES)
         figure = Figure(figsize=(FULL_WIDTH_INCHES, height), layout="constrained")
         figure.get_layout_engine().set(rect=(0, 0.16 / height, 1, 1 - 0.16 / height))  # type: ignore[call-arg, union-attr]
         facets = figure.subplots(1, len(datasets), sharey=True, squeeze=False)[0]
@@ -104,7 +106,7 @@ def gap_bars(frame: pd.DataFrame) -> Figure:
         for axes, dataset in zip(facets, datasets, strict=True):
             _draw_facet(axes, bars[bars["dataset"] == dataset], labels, inches_per_point)
             axes.set(xlim=(low, high), ylim=(len(labels) - 0.42, -0.6), xlabel="points", xticks=range(0, 101, 25))
-            axes.set_title(plain_text(dataset), loc="left", fontweight="bold")
+            axes.set_title(plain_text(dataset_label(dataset)), loc="left", fontweight="bold")
         facets[0].set_yticks(range(len(labels)), [plain_text(method_label(*label)) for label in labels])
         _legend(figure, bars)
         mark_synthetic(figure, bool(bars["synthetic"].any()))
@@ -114,7 +116,7 @@ def gap_bars(frame: pd.DataFrame) -> Figure:
 def _row_labels(bars: pd.DataFrame) -> list[tuple[str, str]]:
     """Method and backbone of every line, shared by all facets so that a line means the same in each."""
     pairs = dict.fromkeys(zip(bars["method"], bars["backbone"], strict=True))
-    return sorted(pairs, key=lambda pair: (method_rank(pair[0]), pair[1]))
+    return sorted(pairs, key=lambda pair: paper_order("", *pair))
 
 
 def _inches_per_point(low: float, high: float, facets: int) -> float:

@@ -17,9 +17,10 @@ from mindthegap.files import read_json
 from mindthegap.plots.style import (
     FULL_WIDTH_INCHES,
     GAPS,
+    dataset_label,
     mark_synthetic,
     method_label,
-    method_rank,
+    paper_order,
     paper_style,
     plain_text,
 )
@@ -30,7 +31,6 @@ _COLUMNS = (*KEYS, "video_id", "object_id", "hits_ranking", "hits_tracking", "hi
 # Okabe & Ito without yellow, which is lost on white; a marker each, so that the lines survive grey print.
 _LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-_DASHES = ("-", "--", ":", "-.")
 
 
 def dataset_file(tracks: str | Path, split: str = "diagnostic") -> Path:
@@ -136,12 +136,14 @@ def length_frame(tracks: pd.DataFrame, bins: int = 4) -> pd.DataFrame:
         row |= {"seeds": group["seed"].nunique(), "synthetic": bool(group["synthetic"].any())}
         row |= {gap: float(group[gap].mean()) for gap in GAPS}
         rows.append(row)
-    rows.sort(key=lambda row: (row["dataset"], method_rank(row["method"]), row["backbone"], row["length_from"]))
+    rows.sort(key=lambda row: (paper_order(row["dataset"], row["method"], row["backbone"]), row["length_from"]))
     return pd.DataFrame(rows)
 
 
 def gap_vs_length(tracks: pd.DataFrame, bins: int = 4) -> Figure:
-    """Draws :func:`length_frame`: a row of panels per dataset, one panel per gap, one line per method and backbone.
+    """Draws :func:`length_frame`: a row of panels per dataset, one panel per gap, one line per method.
+
+    A method run with several backbones is drawn as their mean over thin lines of each; the table keeps them apart.
 
     Raises:
         MindTheGapError: The table is empty.
@@ -151,7 +153,9 @@ def gap_vs_length(tracks: pd.DataFrame, bins: int = 4) -> Figure:
     shares = length_frame(tracks, bins)
     datasets = list(dict.fromkeys(shares["dataset"]))
     spans = sorted(set(zip(shares["length_from"], shares["length_to"], strict=True)))
-    methods = sorted(set(zip(shares["method"], shares["backbone"], strict=True)), key=lambda m: (method_rank(m[0]), m))
+    methods = sorted(set(shares["method"]), key=lambda method: paper_order("", method))
+    names = [_method_name(method, shares) for method in methods]
+    several = shares["backbone"].nunique() > 1
     with paper_style():
         height = 0.75 + 1.55 * len(datasets)
         figure = Figure(figsize=(FULL_WIDTH_INCHES, height), layout="constrained")
@@ -159,40 +163,44 @@ def gap_vs_length(tracks: pd.DataFrame, bins: int = 4) -> Figure:
         panels = figure.subplots(len(datasets), len(GAPS), sharex=True, sharey="col", squeeze=False)
         for line, dataset in enumerate(datasets):
             for axes, gap in zip(panels[line], GAPS, strict=True):
-                _draw_lines(axes, shares[shares["dataset"] == dataset], gap, methods, spans)
-            panels[line][0].set_ylabel(f"{plain_text(dataset)}\npoints per object".lstrip())
+                _draw_lines(axes, shares[shares["dataset"] == dataset], gap, methods, names, spans)
+            panels[line][0].set_ylabel(f"{plain_text(dataset_label(dataset))}\npoints per object".lstrip())
         for axes, gap in zip(panels[0], GAPS, strict=True):
             axes.set_title(f"{gap} share", loc="left", fontweight="bold")
         for axes, gap in zip(panels[-1], GAPS, strict=True):
             axes.set_xlabel("video length (annotated frames)")
             axes.set_ylim(bottom=min(0.0, float(shares[gap].min())))
-        handles, names = panels[0][0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside upper center", ncols=4)
-        note = "share of the ten IoU thresholds per object (recall, not AP); bins: quantiles of all videos' lengths"
+        handles = {line.get_label(): line for axes in panels.flat for line in axes.lines if line.get_marker() != "None"}
+        shown = [name for name in names if name in handles]
+        figure.legend([handles[name] for name in shown], shown, loc="outside upper center", ncols=4)
+        note = "share of the ten IoU thresholds per object (recall, not AP); bins: quantiles of video length"
+        if several:
+            note += "; thin: single backbones"
         figure.text(0.005, 0.005, note, ha="left", va="bottom", fontsize=7, color="#555555")
         mark_synthetic(figure, bool(shares["synthetic"].any()))
     return figure
 
 
+def _method_name(method: str, shares: pd.DataFrame) -> str:
+    """Name in the legend, with the backbone when the method was run with one only."""
+    backbones = set(shares.loc[shares["method"] == method, "backbone"])
+    return plain_text(method_label(method, backbones.pop() if len(backbones) == 1 else ""))
+
+
 def _draw_lines(
-    axes: Axes, shares: pd.DataFrame, gap: str, methods: list[tuple[str, str]], spans: list[tuple[int, int]]
+    axes: Axes, shares: pd.DataFrame, gap: str, methods: list[str], names: list[str], spans: list[tuple[int, int]]
 ) -> None:
     """Draws one panel; a bin without videos of this dataset interrupts the line."""
-    names = list(dict.fromkeys(method for method, _ in methods))
-    backbones = sorted({backbone for _, backbone in methods})
-    for method, backbone in methods:
-        part = shares[(shares["method"] == method) & (shares["backbone"] == backbone)]
-        heights = dict(zip(zip(part["length_from"], part["length_to"], strict=True), part[gap], strict=True))
-        colour = _LINES[names.index(method) % len(_LINES)]
-        axes.plot(
-            range(len(spans)),
-            [heights.get(span, float("nan")) for span in spans],
-            color=colour,
-            marker=_MARKERS[names.index(method) % len(_MARKERS)],
-            markersize=3.6,
-            linestyle=_DASHES[backbones.index(backbone) % len(_DASHES)],
-            label=plain_text(method_label(method, backbone)),
-        )
+    for place, (method, name) in enumerate(zip(methods, names, strict=True)):
+        part = shares[shares["method"] == method]
+        table = part.pivot_table(index="backbone", columns=["length_from", "length_to"], values=gap)
+        table = table.reindex(columns=pd.MultiIndex.from_tuples(spans))
+        look: dict[str, Any] = {"color": _LINES[place % len(_LINES)]}
+        if len(table) > 1:
+            axes.plot(range(len(spans)), table.to_numpy().T, linewidth=0.6, alpha=0.45, **look)
+        if len(table):
+            marker = _MARKERS[place % len(_MARKERS)]
+            axes.plot(range(len(spans)), table.mean().to_numpy(), marker=marker, markersize=3.6, label=name, **look)
     axes.grid(axis="y")
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.set_xticks(range(len(spans)), [f"{a}–{b}" if a < b else f"{a}" for a, b in spans])

@@ -74,6 +74,14 @@ _METHOD_NAMES = {
     "seqformer": "SeqFormer",
     "ms_sts_vis": "MS-STS VIS",
 }
+_DATASET_NAMES = {
+    "youtube_vis_2019": "YouTube-VIS 2019",
+    "youtube_vis_2021": "YouTube-VIS 2021",
+    "ovis": "OVIS",
+    "synth_ytvis19": "synthetic, like YouTube-VIS 2019",
+    "synth_ytvis21": "synthetic, like YouTube-VIS 2021",
+    "synth_ovis": "synthetic, like OVIS",
+}
 _BACKBONE_NAMES = {"r50": "R50", "r101": "R101", "swin_l": "Swin-L", "swinl": "Swin-L", "swin-l": "Swin-L"}
 
 
@@ -92,10 +100,15 @@ def method_label(method: str, backbone: str = "") -> str:
     return f"{name} {_BACKBONE_NAMES.get(backbone.lower(), backbone)}".strip()
 
 
-def method_rank(method: str) -> tuple[int, str]:
-    """Sorting key: the paper's order (online methods, then offline ones), unknown names last in alphabetical order."""
-    known = list(_METHOD_NAMES)
-    return (known.index(method) if method in known else len(known), method)
+def dataset_label(dataset: str) -> str:
+    """The name a figure prints for a dataset of the configuration; others are printed as they are."""
+    return _DATASET_NAMES.get(dataset, dataset)
+
+
+def paper_order(dataset: str = "", method: str = "", backbone: str = "") -> tuple[tuple[int, str], ...]:
+    """Sorting key: the paper's order of datasets, methods (online, then offline) and backbones; unknown names last."""
+    lists = ((dataset, list(_DATASET_NAMES)), (method, list(_METHOD_NAMES)), (backbone, list(_BACKBONE_NAMES)))
+    return tuple((known.index(name) if name in known else len(known), name) for name, known in lists)
 
 
 def plain_text(text: str) -> str:

@@ -1,0 +1,56 @@
+"""``mindthegap compare``: several methods side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def compare(
+    ground_truth: Annotated[Path, typer.Argument(help="Ground truth: YouTube-VIS or OVIS JSON.", show_default=False)],
+    results: Annotated[list[Path], typer.Argument(help="Result files, one per method.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the tables and one oracle folder per method.")],
+    label: Annotated[list[str] | None, typer.Option(help="Name of a method, once per result file.")] = None,
+    objective: Annotated[
+        str, typer.Option(help="tight: the largest AP any re-linking reaches; iou: the largest sum of frame IoUs.")
+    ] = "tight",
+    as_json: Annotated[bool, typer.Option("--json", help="Print comparison.json instead of a table.")] = False,
+    solver: Annotated[str, typer.Option(help="HiGHS or CBC.")] = "HiGHS",
+    time_limit: Annotated[
+        float, typer.Option(help="Seconds per group of objects that want the same masks; then bounds are reported.")
+    ] = 60.0,
+    bootstrap: Annotated[int, typer.Option(min=0, help="Resamples of the videos for paired 95 % intervals.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the resampling.")] = 0,
+    workers: Annotated[int, typer.Option(min=0, help="Processes, 0 = one per processor; numbers do not vary.")] = 0,
+) -> None:
+    """Diagnoses several result files and puts them side by side, with paired intervals of their differences.
+
+    The same resamples of the videos are used for all methods. Differences are to the first method on the terminal, and
+    between all pairs in differences.csv.
+    """
+    import json
+    import os
+
+    from rich.console import Console
+
+    from mindthegap.diagnosis import compare as run
+
+    comparison = run(
+        ground_truth,
+        results,
+        names=label or None,
+        objective=objective,  # type: ignore[arg-type]
+        out_dir=out,
+        solver=solver,  # type: ignore[arg-type]
+        time_limit=time_limit,
+        workers=workers or os.cpu_count() or 1,
+        bootstrap=bootstrap,
+        seed=seed,
+        progress=True,
+    )
+    if as_json:
+        typer.echo(json.dumps(comparison.to_dict(), indent=2, allow_nan=False))
+    else:
+        Console().print(comparison)

@@ -1,0 +1,72 @@
+"""``mindthegap diagnose``: the gaps of one result file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def diagnose(
+    ground_truth: Annotated[Path, typer.Argument(help="Ground truth: YouTube-VIS or OVIS JSON.")],
+    results: Annotated[Path, typer.Argument(help="Results: JSON list of tracks, as the servers take it.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for gaps.json, the tables and the oracle tracks.")],
+    objective: Annotated[
+        str, typer.Option(help="tight: the largest AP any re-linking reaches; iou: the largest sum of frame IoUs.")
+    ] = "tight",
+    as_json: Annotated[bool, typer.Option("--json", help="Print gaps.json instead of tables.")] = False,
+    solver: Annotated[str, typer.Option(help="HiGHS or CBC.")] = "HiGHS",
+    time_limit: Annotated[
+        float, typer.Option(help="Seconds per group of objects that want the same masks; then bounds are reported.")
+    ] = 60.0,
+    bootstrap: Annotated[int, typer.Option(min=0, help="Resamples of the videos for 95 % intervals.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the resampling.")] = 0,
+    frames: Annotated[
+        Path | None, typer.Option(help="Folder of the frames; then DIR/tracklens/ is built, a page that shows them.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=0, help="Processes, 0 = one per processor; numbers do not vary.")] = 0,
+) -> None:
+    """Says why a result file loses AP: tracking, classification and segmentation gap.
+
+    Writes the oracle folder (gaps.json, association, tracks and failures as Parquet, and the oracle's tracks as
+    ordinary result files) and prints the gaps.
+    """
+    import json
+    import os
+    import sys
+
+    from rich.console import Console
+
+    from mindthegap.diagnosis import diagnose as run
+    from mindthegap.errors import InputError
+
+    if frames is not None and not frames.is_dir():
+        raise InputError(frames, "", "there is no such folder of frames", "check the path, or leave --frames out")
+    diagnosis = run(
+        ground_truth,
+        results,
+        objective=objective,  # type: ignore[arg-type]
+        out_dir=out,
+        solver=solver,  # type: ignore[arg-type]
+        time_limit=time_limit,
+        workers=workers or os.cpu_count() or 1,
+        bootstrap=bootstrap,
+        seed=seed,
+        progress=True,
+    )
+    if frames is not None:
+        page = _build_page(ground_truth, results, out, frames)
+        print(f"page: {page}", file=sys.stderr)
+    if as_json:
+        typer.echo(json.dumps(diagnosis.to_dict(), indent=2, allow_nan=False))
+    else:
+        Console().print(diagnosis)
+
+
+def _build_page(ground_truth: Path, results: Path, out: Path, frames: Path) -> Path:
+    """The page of this one experiment."""
+    from mindthegap.tracklens import ExperimentFiles, build
+
+    experiment = ExperimentFiles(results.stem, ground_truth, results, out)
+    return build(out / "tracklens", [experiment], title=results.stem, frames=frames, progress=True)

@@ -1,0 +1,236 @@
+"""Several methods on the same videos, with paired intervals of every difference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mindthegap.diagnosis.diagnose import diagnose
+from mindthegap.diagnosis.display import interval_text, marked, shown
+from mindthegap.diagnosis.intervals import CONFIDENCE, interval
+from mindthegap.diagnosis.report import Diagnosis
+from mindthegap.errors import MindTheGapError
+from mindthegap.evaluation.display import plain_text
+from mindthegap.files import atomic_path, write_json
+from mindthegap.oracle import Objective, SolverName
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import RenderableType
+    from rich.table import Table
+
+SCHEMA_VERSION = 1
+_PRINTED = ("AP", "AP_tracking", "AP_classification", "tracking", "classification", "segmentation")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparison:
+    """Diagnoses of several result files for the same ground truth.
+
+    Attributes:
+        names: Name of each method, in the order given.
+        diagnoses: By name.
+    """
+
+    names: tuple[str, ...]
+    diagnoses: Mapping[str, Diagnosis]
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the ground truth is synthetic."""
+        return self.diagnoses[self.names[0]].synthetic
+
+    def to_frame(self) -> pd.DataFrame:
+        """``comparison.csv``: one row per method, AP of the levels and every gap in points with intervals."""
+        import pandas as pd
+
+        rows = []
+        for name in self.names:
+            diagnosis = self.diagnoses[name]
+            row: dict[str, Any] = {"method": name, "objective": diagnosis.objective, "synthetic": diagnosis.synthetic}
+            intervals = diagnosis.bootstrap.intervals() if diagnosis.bootstrap else {}
+            for quantity, value in points_of(diagnosis).items():
+                row[quantity] = value
+                if diagnosis.bootstrap:
+                    row[f"{quantity}_low"], row[f"{quantity}_high"] = intervals[quantity] or (None, None)
+            rows.append({**row, "solver_status": diagnosis.solver["status"]})
+        return pd.DataFrame(rows)
+
+    def differences(self) -> pd.DataFrame:
+        """``differences.csv``: second minus first, for every pair of methods and every quantity.
+
+        ``low`` and ``high`` bound the difference over resamples of the videos that are the same for both methods;
+        ``excludes_zero`` says whether 0 lies outside. Undefined values are missing.
+        """
+        import pandas as pd
+
+        rows = []
+        for first, second in combinations(self.names, 2):
+            one, two = self.diagnoses[first], self.diagnoses[second]
+            theirs = points_of(two)
+            for quantity, value in points_of(one).items():
+                other = theirs[quantity]
+                change = None if value is None or other is None else other - value
+                bounds = _paired(one, two, quantity)
+                low, high = bounds or (None, None)
+                outside = None if bounds is None else not bounds[0] <= 0 <= bounds[1]
+                rows.append((first, second, quantity, change, low, high, outside))
+        columns = ["first", "second", "quantity", "points", "low", "high", "excludes_zero"]
+        frame = pd.DataFrame(rows, columns=columns)
+        return frame.astype({"points": "float64", "low": "float64", "high": "float64", "excludes_zero": "boolean"})
+
+    def to_dict(self) -> dict[str, Any]:
+        """``comparison.json``: each method's ``gaps.json`` without solver times, and the differences."""
+        methods = {}
+        for name in self.names:
+            content = self.diagnoses[name].to_dict()
+            content["solver"] = {key: value for key, value in content["solver"].items() if key != "seconds"}
+            methods[name] = content
+        frame = self.differences().astype(object)
+        differences = frame.where(frame.notna(), None).to_dict("records")
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "synthetic": self.synthetic,
+            "confidence": CONFIDENCE,
+            "methods": methods,
+            "differences": differences,
+        }
+
+    def write(self, out_dir: str | Path) -> Path:
+        """Writes ``comparison.csv``, ``differences.csv``, ``comparison.json`` and each method's oracle folder.
+
+        Raises:
+            MindTheGapError: The disk refuses.
+        """
+        folder = Path(out_dir)
+        for name in self.names:
+            self.diagnoses[name].write(folder / name)
+        for stem, frame in (("comparison", self.to_frame()), ("differences", self.differences())):
+            with atomic_path(folder / f"{stem}.csv") as temporary:
+                frame.to_csv(temporary, index=False, lineterminator="\n")
+        write_json(folder / "comparison.json", self.to_dict(), indent=2)
+        return folder
+
+    def table(self) -> Table:
+        """Side by side: one row per method, then the differences to the first one."""
+        from rich.table import Table
+
+        objective = self.diagnoses[self.names[0]].objective
+        table = Table(title=marked(f"Gaps in points of AP ({objective} oracle)", self.synthetic), title_justify="left")
+        table.add_column("method")
+        for name in ("AP", "identities repaired", "and classes", "tracking", "classification", "segmentation"):
+            table.add_column(name, justify="right")
+        for name in self.names:
+            points = points_of(self.diagnoses[name])
+            table.add_row(name, *(shown(points[quantity]) for quantity in _PRINTED))
+        table.add_section()
+        frame = self.differences().set_index(["first", "second", "quantity"])
+        for other in self.names[1:]:
+            cells = []
+            for quantity in _PRINTED:
+                entry = frame.loc[(self.names[0], other, quantity)]
+                bounds = None if np.isnan(entry["low"]) else [float(entry["low"]), float(entry["high"])]
+                cell = shown(None if np.isnan(entry["points"]) else float(entry["points"]))
+                cells.append(cell if bounds is None else cell.append("\n").append(interval_text(bounds)))
+            table.add_row(f"{other} - {self.names[0]}", *cells)
+        return table
+
+    def __rich__(self) -> RenderableType:
+        return self.table()
+
+    def __repr__(self) -> str:
+        return plain_text(self.table())
+
+
+def points_of(diagnosis: Diagnosis) -> dict[str, float | None]:
+    """AP of the printed levels and every gap, by the names of the bootstrap."""
+    levels = diagnosis.chain.levels
+    aps = {"AP": "default", "AP_tracking": "tracking", "AP_classification": "both"}
+    return {**{name: levels[level].evaluation.AP for name, level in aps.items()}, **diagnosis.gaps}
+
+
+def _paired(first: Diagnosis, second: Diagnosis, quantity: str) -> list[float] | None:
+    """Interval of second minus first over common resamples."""
+    if first.bootstrap is None or second.bootstrap is None:
+        return None
+    return interval(second.bootstrap.values[quantity] - first.bootstrap.values[quantity])
+
+
+def compare(
+    gt_path: str | Path,
+    results_paths: Sequence[str | Path],
+    *,
+    names: Sequence[str] | None = None,
+    objective: Objective = "tight",
+    out_dir: str | Path | None = None,
+    solver: SolverName = "HiGHS",
+    time_limit: float = 60.0,
+    workers: int = 1,
+    bootstrap: int = 1000,
+    seed: int = 0,
+    progress: bool = False,
+) -> Comparison:
+    """Diagnoses several result files for one ground truth and compares them, resampling the same videos for all.
+
+    Args:
+        gt_path: Ground-truth JSON.
+        results_paths: Result JSONs, at least one.
+        names: A name per result file; by default the file's, with a number where names repeat.
+        objective: See ``diagnose``.
+        out_dir: Also writes the comparison and every oracle folder there.
+        solver: See ``diagnose``.
+        time_limit: See ``diagnose``.
+        workers: See ``diagnose``.
+        bootstrap: Resamples of the videos for paired intervals, 0 for none.
+        seed: Seed of the resampling.
+        progress: Shows progress bars on standard error.
+
+    Raises:
+        InputError: A file cannot be used as it is.
+        MindTheGapError: There are no result files, or names repeat.
+    """
+    labels = _names(results_paths, names)
+    diagnoses = {
+        label: diagnose(
+            gt_path,
+            path,
+            keys={"method": label},
+            objective=objective,
+            solver=solver,
+            time_limit=time_limit,
+            workers=workers,
+            bootstrap=bootstrap,
+            seed=seed,
+            progress=progress,
+        )
+        for label, path in zip(labels, results_paths, strict=True)
+    }
+    comparison = Comparison(labels, diagnoses)
+    if out_dir is not None:
+        comparison.write(out_dir)
+    return comparison
+
+
+def _names(paths: Sequence[str | Path], names: Sequence[str] | None) -> tuple[str, ...]:
+    """Names that are different and can be folders."""
+    if not paths:
+        raise MindTheGapError("There is nothing to compare: name at least one result file.")
+    if names is not None:
+        if len(names) != len(paths) or len(set(names)) != len(names):
+            raise MindTheGapError(f"{len(paths)} result files need as many different names.")
+        if any(name in ("", ".", "..") or "/" in name or "\\" in name for name in names):
+            raise MindTheGapError("A method's name becomes a folder: leave out slashes, and do not leave it empty.")
+        return tuple(names)
+    found: list[str] = []
+    for path in paths:
+        stem, label, number = Path(path).stem, Path(path).stem, 1
+        while label in found:
+            number += 1
+            label = f"{stem}-{number}"
+        found.append(label)
+    return tuple(found)

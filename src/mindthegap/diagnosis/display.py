@@ -1,0 +1,108 @@
+"""A diagnosis on a terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from mindthegap.diagnosis.gaps import SPLITS
+
+if TYPE_CHECKING:
+    from mindthegap.diagnosis.report import Diagnosis
+
+_PART_NAMES = {
+    "ranking": "ranking, false tracks",
+    "selection": "better masks of own queries",
+    "association": "masks of other queries",
+    "missed": "missed objects",
+    "mask_quality": "mask quality",
+}
+_LEVEL_NAMES = {
+    "default": "as given",
+    "oracle_tracking": "identities repaired",
+    "oracle_classification": "identities and classes repaired",
+}
+
+
+def shown(value: float | None) -> Text:
+    """Points with two decimals; negative ones in red, undefined ones as a dash."""
+    if value is None:
+        return Text("-")
+    rounded = round(value, 2) + 0.0  # no "-0.00"
+    return Text(f"{rounded:.2f}", style="red" if rounded < 0 else "")
+
+
+def report(diagnosis: Diagnosis) -> RenderableType:
+    """Levels, gaps of both objectives, and what the solver proved."""
+    return Group(level_table(diagnosis), gap_table(diagnosis), Text(solver_line(diagnosis)))
+
+
+def level_table(diagnosis: Diagnosis) -> Table:
+    """AP, AP50 and AP75 of the three levels."""
+    keys = diagnosis.keys
+    title = " / ".join(part for part in (keys.dataset, keys.method, keys.backbone) if part)
+    table = Table(title=marked(title or "Levels", diagnosis.synthetic), title_justify="left")
+    table.add_column(f"level ({diagnosis.objective} oracle)")
+    for name in ("AP", "AP50", "AP75"):
+        table.add_column(name, justify="right")
+    levels = diagnosis.chain.summary()["levels"]
+    for name, label in _LEVEL_NAMES.items():
+        table.add_row(label, *(shown(levels[name][measure]) for measure in ("AP", "AP50", "AP75")))
+    return table
+
+
+def gap_table(diagnosis: Diagnosis) -> Table:
+    """The gaps and their parts under both objectives, side by side."""
+    order = [diagnosis.objective, *(name for name in diagnosis.chains if name != diagnosis.objective)]
+    table = Table(title=marked("Gaps in points of AP", diagnosis.synthetic), title_justify="left")
+    table.add_column("gap")
+    intervals = diagnosis.bootstrap.intervals() if diagnosis.bootstrap else {}
+    for name in order:
+        table.add_column(f"{name} oracle", justify="right")
+        if intervals and name == diagnosis.objective:
+            table.add_column("95 % interval", justify="right")
+    for key, label, part in _gap_rows():
+        cells: list[Text] = []
+        for name in order:
+            cells.append(shown(diagnosis.chains[name].gaps[key]))
+            if intervals and name == diagnosis.objective:
+                cells.append(interval_text(intervals.get(key)))
+        table.add_row(Text(f"  {label}" if part else label, style="" if part else "bold"), *cells)
+    return table
+
+
+def _gap_rows() -> list[tuple[str, str, bool]]:
+    """(flat name, label, whether it is a part) of every printed gap."""
+    rows = []
+    for gap in ("tracking", "classification", "segmentation"):
+        rows.append((gap, gap, False))
+        rows += [(f"{gap}.{part}", _PART_NAMES[part], True) for part in SPLITS.get(gap, ())]
+    return [*rows, ("interaction_beyond_ranking", "interaction of the two orders", False)]
+
+
+def interval_text(bounds: list[float] | None) -> Text:
+    """``low .. high``."""
+    return Text("-") if bounds is None else Text(f"{bounds[0] + 0.0:.1f} .. {bounds[1] + 0.0:.1f}")
+
+
+def solver_line(diagnosis: Diagnosis) -> str:
+    """One line on what was proved, more where something was not."""
+    solver = diagnosis.solver
+    if not solver["components"]:
+        return "Optimal: no objects wanted the same masks in a way that needed an integer program."
+    line = (
+        f"{solver['name']}: {solver['status']}; {solver['components']} integer programs in {solver['videos']} videos, "
+        f"largest relative gap {solver['max_relative_gap']:.2%}."
+    )
+    if solver["optimal"] < solver["components"]:
+        bounds = ", ".join(f"{name} +{value:.2f}" for name, value in solver["bounds"].items() if value > 0)
+        line += f" Without a proof the AP of these levels could be higher (points): {bounds}."
+    return line
+
+
+def marked(title: str, synthetic: bool) -> str:
+    """Says "synthetic" where the ground truth is."""
+    return f"{title} (synthetic data)" if synthetic else title

@@ -1,0 +1,75 @@
+"""Gaps from the AP of the levels: plain differences, never clipped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from mindthegap.oracle.sums import Floats
+
+PERFECT = 100.0
+
+DIFFERENCES: Mapping[str, tuple[str, str]] = {
+    "tracking": ("default", "tracking"),
+    "classification": ("tracking", "both"),
+    "segmentation": ("both", "perfect"),
+    "tracking.ranking": ("default", "ranking"),
+    "tracking.selection": ("ranking", "own"),
+    "tracking.association": ("own", "tracking"),
+    "segmentation.missed": ("both", "found"),
+    "segmentation.mask_quality": ("found", "perfect"),
+    "classification_first.classification": ("default", "classes"),
+    "classification_first.tracking": ("classes", "both"),
+}
+"""Every gap as (from level, to level); the order follows the paper: tracking, then classification."""
+
+GAPS = ("tracking", "classification", "segmentation")
+SPLITS = {"tracking": ("ranking", "selection", "association"), "segmentation": ("missed", "mask_quality")}
+INTERACTION = "interaction"
+"""AP_TC - AP_T - AP_C + AP: what the order decides about; also holds the ranking, which either order repairs first."""
+BEYOND_RANKING = "interaction_beyond_ranking"
+"""The same with AP after ranking in place of AP: 0 if identities and classes are independent."""
+
+
+def differences(points: Mapping[str, float | None]) -> dict[str, float | None]:
+    """All gaps from the AP of each level; ``None`` where an AP is undefined.
+
+    Args:
+        points: AP per level (``default``, ``ranking``, ``own``, ``tracking``, ``classes``, ``both``, ``found``).
+    """
+    known = {**points, "perfect": PERFECT}
+    result = {name: _minus(known[upper], known[lower]) for name, (lower, upper) in DIFFERENCES.items()}
+    result[INTERACTION] = _minus(result["classification"], result["classification_first.classification"])
+    ranked = _minus(0.0, result["tracking.ranking"])
+    result[BEYOND_RANKING] = _minus(result[INTERACTION], ranked)
+    return result
+
+
+def _minus(first: float | None, second: float | None) -> float | None:
+    return None if first is None or second is None else first - second
+
+
+def sampled_differences(points: Mapping[str, Floats]) -> dict[str, Floats]:
+    """The same for bootstrap samples: ``[B]`` per level to ``[B]`` per gap."""
+    known = {**points, "perfect": np.full_like(points["default"], PERFECT)}
+    result = {name: known[upper] - known[lower] for name, (lower, upper) in DIFFERENCES.items()}
+    result[INTERACTION] = result["classification"] - result["classification_first.classification"]
+    result[BEYOND_RANKING] = result[INTERACTION] + result["tracking.ranking"]
+    return result
+
+
+def nested(gaps: Mapping[str, Any]) -> dict[str, Any]:
+    """Flat gaps as the objects ``gaps``, ``splits`` and ``orders`` of ``gaps.json``."""
+    first = {name: gaps[f"classification_first.{name}"] for name in ("classification", "tracking")}
+    return {
+        "gaps": {name: gaps[name] for name in GAPS},
+        "splits": {name: {part: gaps[f"{name}.{part}"] for part in parts} for name, parts in SPLITS.items()},
+        "orders": {
+            "tracking_first": {name: gaps[name] for name in ("tracking", "classification")},
+            "classification_first": first,
+            INTERACTION: gaps[INTERACTION],
+            BEYOND_RANKING: gaps[BEYOND_RANKING],
+        },
+    }

@@ -1,0 +1,174 @@
+"""The result of a diagnosis: frozen, and ready for JSON, data frames, terminals and the oracle folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mindthegap.diagnosis.chain import PRINTED_LEVELS, Chain
+from mindthegap.diagnosis.display import report
+from mindthegap.diagnosis.export import result_entries
+from mindthegap.diagnosis.intervals import Bootstrap
+from mindthegap.diagnosis.tables import Keys, association_table, tracks_table
+from mindthegap.errors import MindTheGapError
+from mindthegap.evaluation import OverlapTables
+from mindthegap.evaluation.display import plain_text
+from mindthegap.failures import Event, VideoLinking, exact_pair_iou, find_failures, to_frame
+from mindthegap.files import atomic_path, write_json
+from mindthegap.formats.model import GroundTruth, Results
+from mindthegap.oracle import Objective
+from mindthegap.strata import boxes_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import RenderableType
+
+SCHEMA_VERSION = 1
+FILES = (
+    "oracle_tracking.json",
+    "oracle_classification.json",
+    "association.parquet",
+    "tracks.parquet",
+    "failures.parquet",
+    "gaps.json",
+)
+"""The files of an oracle folder, in the order of writing: ``gaps.json`` says that the others are complete."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Diagnosis:
+    """Where a result file loses AP.
+
+    Attributes:
+        keys: Names of the experiment.
+        objective: The oracle whose gaps are the headline (``"tight"`` or ``"iou"``).
+        chains: Levels and gaps by objective; both are always there.
+        solver: What the solvers proved (see ``solver_report``).
+        bootstrap: Resampled gaps of the headline objective; ``None`` if not asked for.
+        tables: Overlap tables everything was computed from.
+        source: The files' content; ``None`` if the diagnosis was made from tables alone.
+        synthetic: Whether the ground truth is synthetic; every table then says so.
+    """
+
+    keys: Keys
+    objective: Objective
+    chains: Mapping[Objective, Chain]
+    solver: Mapping[str, Any]
+    bootstrap: Bootstrap | None
+    tables: OverlapTables
+    source: tuple[GroundTruth, Results] | None
+    synthetic: bool
+
+    @property
+    def chain(self) -> Chain:
+        """Levels and gaps of the headline objective."""
+        return self.chains[self.objective]
+
+    @property
+    def gaps(self) -> Mapping[str, float | None]:
+        """Flat gaps of the headline objective in points, e.g. ``gaps["tracking"]``, ``gaps["tracking.ranking"]``."""
+        return self.chain.gaps
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of ``gaps.json``."""
+        content: dict[str, Any] = {
+            "schema_version": SCHEMA_VERSION,
+            **self.keys.columns(),
+            "synthetic": self.synthetic,
+            "objective": self.objective,
+            **self.chain.summary(),
+            "per_category": self.chain.per_category(),
+            **{f"{name}_objective": chain.summary() for name, chain in self.chains.items()},
+            "counts": dict(self.chain.levels["default"].evaluation.counts),
+            "solver": dict(self.solver),
+        }
+        if self.bootstrap is not None:
+            content["intervals"] = self.bootstrap.to_dict()
+        return content
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per objective and gap: ``objective, gap, points, low, high`` (interval of the headline objective)."""
+        import pandas as pd
+
+        intervals = self.bootstrap.intervals() if self.bootstrap else {}
+        rows = []
+        for objective, chain in self.chains.items():
+            points = {"AP": chain.levels["default"].evaluation.AP, **chain.gaps}
+            for name, value in points.items():
+                low, high = (intervals.get(name) if objective == self.objective else None) or (None, None)
+                rows.append({"objective": objective, "gap": name, "points": value, "low": low, "high": high})
+        return pd.DataFrame(rows).astype({"points": "float64", "low": "float64", "high": "float64"})
+
+    def tracks(self) -> pd.DataFrame:
+        """``tracks.parquet``: one row per object."""
+        return tracks_table(self.tables, self.chain, self.keys)
+
+    def association(self) -> pd.DataFrame:
+        """``association.parquet``: one row per level, object and frame with a chosen mask."""
+        return association_table(self.tables, self.chain, self.keys)
+
+    def linking(self) -> dict[int, VideoLinking]:
+        """What the oracles chose, as the failure modes read it."""
+        levels = self.chain.levels
+        triples = zip(*(levels[name].linkings for name in ("ranking", "tracking", "both")), strict=True)
+        return {
+            ranking.video_id: VideoLinking(ranking.video_id, ranking.query, tracking.chosen, both.chosen)
+            for ranking, tracking, both in triples
+        }
+
+    def failures(self) -> list[Event]:
+        """Failure events with their cost."""
+        geometry = pair_iou = None
+        if self.source is not None:
+            geometry, pair_iou = boxes_of(self.source[0]), exact_pair_iou(self.source[1])
+        return find_failures(self.tables, self.linking(), geometry=geometry, pair_iou=pair_iou)
+
+    def write(self, out_dir: str | Path) -> Path:
+        """Writes the oracle folder; the same input gives the same bytes but for ``solver.seconds`` in ``gaps.json``.
+
+        Every file is complete or absent, and ``gaps.json`` comes last.
+
+        Returns:
+            The folder.
+
+        Raises:
+            MindTheGapError: The disk refuses, or the diagnosis was made without result masks.
+        """
+        if self.source is None:
+            raise MindTheGapError("This diagnosis was made from tables alone: diagnose the files to write a folder.")
+        folder = Path(out_dir)
+        (folder / "gaps.json").unlink(missing_ok=True)
+        for name, writer in self._writers(self.source[1]).items():
+            writer(folder / name)
+        return folder
+
+    def _writers(self, results: Results) -> dict[str, Callable[[Path], None]]:
+        """How each file is written, in order."""
+
+        def tracks_of(name: str) -> Callable[[Path], None]:
+            level = self.chain.levels[PRINTED_LEVELS[name]]
+            return lambda path: write_json(path, result_entries(self.tables, level, results))
+
+        keys = self.keys.columns()
+        return {
+            "oracle_tracking.json": tracks_of("oracle_tracking"),
+            "oracle_classification.json": tracks_of("oracle_classification"),
+            "association.parquet": lambda path: write_parquet(path, self.association()),
+            "tracks.parquet": lambda path: write_parquet(path, self.tracks()),
+            "failures.parquet": lambda path: write_parquet(path, to_frame(self.failures(), **keys)),
+            "gaps.json": lambda path: write_json(path, self.to_dict(), indent=2),
+        }
+
+    def __rich__(self) -> RenderableType:
+        return report(self)
+
+    def __repr__(self) -> str:
+        return plain_text(report(self))
+
+
+def write_parquet(path: Path, frame: pd.DataFrame) -> None:
+    """Writes a table as Parquet, atomically."""
+    with atomic_path(path) as temporary:
+        frame.to_parquet(temporary, index=False)

@@ -9,7 +9,7 @@ from pycocotools import mask as mask_api
 
 from mindthegap.failures import FailureThresholds, build_scene, exact_pair_iou, query_families
 from mindthegap.failures.intervals import label_runs, true_runs
-from mindthegap.failures.matching import official_match, track_ious
+from mindthegap.failures.matching import BEYOND_TOP_K, official_match
 from mindthegap.failures.occlusion import occlusion_intervals
 from mindthegap.failures.scene import ABSENT, BACKGROUND, MIXED
 from mindthegap.formats import ResultRow, Results
@@ -61,11 +61,10 @@ def test_exact_pair_iou_measures_the_masks():
     assert measured == pytest.approx(pair_iou_of(entry)(entry.video(), pairs))
 
 
-def test_score_floor_and_top_k_drop_families():
+def test_score_floor_drops_families_unless_matched():
     rows = [("A6", [(1, 0.9)]), ("B6", [(1, 0.04)]), ("C6", [(1, 0.5)])]
     video = clip(["A6"], rows).video()
     assert [family.kept for family in query_families(video, DEFAULTS)] == [True, False, True]
-    assert [family.kept for family in query_families(video, FailureThresholds(top_k=1))] == [True, False, False]
     matched = clip(["A6", "B6"], rows).video()
     assert [family.kept for family in query_families(matched, DEFAULTS)] == [True, True, True]
 
@@ -110,14 +109,18 @@ def test_occlusion_of_an_unlabelled_object_needs_another_in_its_place():
     assert occlusion_intervals(hidden.video(), 0, DEFAULTS) == ()
 
 
-def test_official_match_prefers_score_then_iou_and_lets_crowds_absorb():
+def test_official_match_goes_by_score_and_lets_crowds_absorb():
     rows = [("S6", [(1, 0.9)]), ("A6", [(1, 0.8)]), ("B6", [(1, 0.7)]), ("B6", [(1, 0.6)]), ("C6", [(2, 0.5)])]
-    video = clip(["A6", "B6", "C6"], rows, crowd=(1,)).video()
-    match = official_match(video, track_ious(video), 0.5, 100)
+    match = official_match(clip(["A6", "B6", "C6"], rows, crowd=(1,)).video())
     assert match.row_of_object.tolist() == [0, -1, -1]
     assert match.object_of_row.tolist() == [0, -1, 1, 1, -1]
-    assert official_match(video, track_ious(video), 0.7, 100).row_of_object.tolist() == [1, -1, -1]
-    assert official_match(video, track_ious(video), 0.5, 2).object_of_row.tolist() == [0, -1, -2, -2, -1]
+
+
+def test_official_match_sees_a_hundred_rows_per_class():
+    rows = [("Z2", [(1, 0.9)])] * 100 + [("A2", [(1, 0.5)]), ("A2", [(2, 0.4)])]
+    match = official_match(clip(["A2"], rows).video())
+    assert match.object_of_row[-2:].tolist() == [BEYOND_TOP_K, -1]
+    assert match.row_of_object.tolist() == [-1]
 
 
 def test_runs():

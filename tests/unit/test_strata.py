@@ -18,7 +18,6 @@ from mindthegap.strata import (
     boxes_of,
     member_frame,
     object_attributes,
-    occlusion_score,
     quantile_binning,
     restrict,
     strata,
@@ -31,29 +30,6 @@ from mindthegap.strata.motion import crossings, frame_overlap_rates, hidden_shar
 def path(*lefts: float, width: float = 4) -> np.ndarray:
     """Boxes ``[T, 4]`` of the given left edges, 4 pixels high; None leaves a frame empty."""
     return np.array([[left, 0, width, 4] if left is not None else [np.nan] * 4 for left in lefts], dtype=float)
-
-
-@pytest.mark.parametrize(
-    ("levels", "score"),
-    [
-        ("n", 0.0),
-        ("s", 0.25),
-        ("ns", 0.25),
-        ("nSs", 0.5),  # the higher two of three
-        ("SSnn", 0.75),
-        ("nnnS.", 0.375),  # the frame without a level is left out
-        ("..", None),
-    ],
-)
-def test_occlusion_score_is_the_mean_of_the_highest_half(levels, score):
-    names = {"n": "no_occlusion", "s": "slight_occlusion", "S": "severe_occlusion", ".": None}
-    assert occlusion_score([names[level] for level in levels]) == score
-
-
-def test_occlusion_score_of_unlabelled_objects_is_undefined():
-    assert occlusion_score(None) is None
-    with pytest.raises(ValueError, match="'heavy' is unknown"):
-        occlusion_score(["heavy"])
 
 
 def test_object_attributes_by_hand():

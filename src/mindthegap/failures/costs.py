@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
+from mindthegap.evaluation.parameters import ALMOST_ONE, IOU_THRESHOLDS
 from mindthegap.failures.linking import VideoLinking
 from mindthegap.failures.modes.base import Gap
 
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
 
 GAPS: tuple[Gap, ...] = get_args(Gap)
 LEVELS = ("ranking", "tracking", "classification", "perfect")
-IOU_THRESHOLDS = np.minimum(np.linspace(0.5, 0.95, 10), 1 - 1e-10)
-"""The official evaluator's thresholds, as it compares with them (ytvoseval.py, ``evaluateVid``)."""
+_BARS = np.minimum(IOU_THRESHOLDS, ALMOST_ONE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +56,7 @@ def object_costs(video: VideoOverlaps, linking: VideoLinking, weights: dict[int,
     shared, union = _level_sums(video, linking)
     totals = union.sum(axis=1)
     iou = shared.sum(axis=1) / np.maximum(totals, 1)
-    hits = (iou[..., None] >= IOU_THRESHOLDS).sum(axis=-1)
+    hits = (iou[..., None] >= _BARS).sum(axis=-1)
     hits[-1] = len(IOU_THRESHOLDS)  # also for an object without a single pixel, which no method can find
     gain = np.diff(shared, axis=0) - iou[:-1, None] * np.diff(union, axis=0)
     value = np.array([weights.get(category, 0.0) for category in video.object_category.tolist()])

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from mindthegap.failures.matching import BEYOND_TOP_K, OfficialMatch, official_match, track_ious
+from mindthegap.failures.matching import BEYOND_TOP_K, OfficialMatch, official_match
 from mindthegap.failures.thresholds import FailureThresholds
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Family:
         query: Index of the member with the highest score, which stands for the family.
         members: All member indices, ascending.
         labels: ``(category id, highest score)`` of the members' rows, best first (ties: smaller id first).
-        kept: Whether it is officially matched, or in the official top-k of a class and above the score floor.
+        kept: Whether it is officially matched, or in the official top 100 of a class and above the score floor.
     """
 
     query: int
@@ -78,7 +78,7 @@ def query_families(
     graph = coo_array((np.ones(len(pairs), dtype=np.int8), (pairs[:, 0], pairs[:, 1])), shape=(queries, queries))
     _, component = connected_components(graph, directed=False)
     if match is None:
-        match = official_match(video, track_ious(video), thresholds.match_iou, thresholds.top_k)
+        match = official_match(video)
     high = video.row_score >= thresholds.score_floor * video.row_score.max(initial=0.0)
     # A matched row counts for AP whatever its score, so nothing that happens to it may be overlooked.
     rows_kept = (match.object_of_row >= 0) | (high & (match.object_of_row != BEYOND_TOP_K))

@@ -1,22 +1,20 @@
-"""The official evaluator's match of one video at one threshold."""
+"""The official evaluator's match of one video, seen from its objects and rows."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from mindthegap.evaluation.tables import VideoOverlaps
-
+from mindthegap.evaluation.matching import match
+from mindthegap.evaluation.tables import OverlapTables, VideoOverlaps
 
 BEYOND_TOP_K = -2
 
 
 @dataclass(frozen=True, eq=False)
 class OfficialMatch:
-    """Who is matched to whom.
+    """Who is matched to whom at an IoU of 0.5.
 
     Attributes:
         row_of_object: ``int64 [G]``, position in the row arrays of the row matched to each object; -1 none, and
@@ -29,13 +27,18 @@ class OfficialMatch:
     object_of_row: np.ndarray
 
 
-def rows_in_top_k(video: VideoOverlaps, top_k: int) -> np.ndarray:
-    """Rows ``bool [R]`` the official evaluator keeps: the ``top_k`` best per category, earlier rows first on ties."""
-    kept = np.zeros(len(video.row_score), dtype=bool)
-    order = np.argsort(-video.row_score, kind="stable")
-    for category in np.unique(video.row_category):
-        kept[order[video.row_category[order] == category][:top_k]] = True
-    return kept
+def official_match(video: VideoOverlaps) -> OfficialMatch:
+    """Matches the rows of a video as the YouTube-VIS evaluator does at its lowest threshold."""
+    categories = tuple(np.union1d(video.row_category, video.object_category).tolist())
+    tables = OverlapTables((video,), categories, tuple(str(category) for category in categories), synthetic=False)
+    row_of_object = np.full(len(video.object_id), -1, dtype=np.int64)
+    object_of_row = np.full(len(video.row_score), BEYOND_TOP_K, dtype=np.int64)
+    for entry in match(tables).videos[0].categories:
+        taken = entry.match[0]
+        object_of_row[entry.candidate] = taken
+        row_of_object[taken[taken >= 0]] = entry.candidate[taken >= 0]
+    row_of_object[video.object_crowd] = -1
+    return OfficialMatch(row_of_object, object_of_row)
 
 
 def track_ious(video: VideoOverlaps) -> np.ndarray:
@@ -43,28 +46,3 @@ def track_ious(video: VideoOverlaps) -> np.ndarray:
     shared = video.intersection.sum(axis=0, dtype=np.int64)
     areas = video.query_area.sum(axis=0, dtype=np.int64)[:, None] + video.object_area.sum(axis=0, dtype=np.int64)
     return np.asarray(shared / np.maximum(areas - shared, 1))
-
-
-def official_match(video: VideoOverlaps, ious: np.ndarray, threshold: float, top_k: int) -> OfficialMatch:
-    """Matches rows to objects of the same category as the YouTube-VIS evaluator does.
-
-    Rows in order of score take the free object of largest IoU >= threshold (the later one on equal IoU); crowd
-    objects come last, are taken only when no ordinary object is, and stay free.
-    """
-    row_of_object = np.full(len(video.object_id), -1, dtype=np.int64)
-    object_of_row = np.where(rows_in_top_k(video, top_k), -1, BEYOND_TOP_K).astype(np.int64)
-    bar = min(threshold, 1 - 1e-10)
-    for row in np.argsort(-video.row_score, kind="stable").tolist():
-        if object_of_row[row] == BEYOND_TOP_K:
-            continue
-        values = np.where(video.object_category == video.row_category[row], ious[video.row_query[row]], -1.0)
-        values = np.where(row_of_object >= 0, -1.0, values)
-        for crowd in (False, True):
-            candidates = np.where(video.object_crowd == crowd, values, -1.0)
-            if candidates.size and candidates.max() >= bar:
-                chosen = len(candidates) - 1 - int(np.argmax(candidates[::-1]))
-                object_of_row[row] = chosen
-                if not crowd:
-                    row_of_object[chosen] = row
-                break
-    return OfficialMatch(row_of_object, object_of_row)

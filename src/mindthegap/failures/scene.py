@@ -41,7 +41,7 @@ class Scene:
         covered: ``bool [T, G]``, any query of the file, kept or not, reaches the carrier threshold on the object.
         occlusions: Hidden intervals per object.
         query_iou: Track IoU ``float64 [Q, G]`` of all queries.
-        match: The official match at ``match_iou``.
+        match: The official match at an IoU of 0.5.
         boxes: ``float64 [T, G, 4]`` (x, y, width, height) or None.
     """
 
@@ -102,8 +102,7 @@ def build_scene(
     pair_iou: PairIou | None = None,
 ) -> Scene:
     """Computes the basic quantities of a video; all definitions are in the attributes of `Scene`."""
-    query_iou = track_ious(video)
-    match = official_match(video, query_iou, thresholds.match_iou, thresholds.top_k)
+    match = official_match(video)
     families = tuple(family for family in query_families(video, thresholds, pair_iou, match) if family.kept)
     queries = [family.query for family in families]
     all_iou = _frame_ious(video)
@@ -128,7 +127,7 @@ def build_scene(
         owner=_owners(area, precision, video.object_crowd, thresholds),
         covered=np.asarray((all_iou >= thresholds.carrier_iou).any(axis=1)),
         occlusions=tuple(occlusion_intervals(video, index, thresholds, boxes) for index in every),
-        query_iou=query_iou,
+        query_iou=track_ious(video),
         match=match,
         boxes=boxes,
     )

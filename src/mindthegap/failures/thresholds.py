@@ -17,7 +17,6 @@ class FailureThresholds:
         family_iou: Mutual track IoU from which two queries are one family (hedged copies of each other).
         score_floor: Families scoring below this share of the video's best score take no part in events, unless
             officially matched.
-        top_k: Rows kept per (video, class), the official evaluator's largest ``maxDets``.
         presence_share: A birth is late (a death early) from this share of the object's present frames on.
         presence_frames: ... but never for fewer frames than this.
         window: Frames in which causes and recoveries are looked for (annotated frames, not seconds).
@@ -27,7 +26,7 @@ class FailureThresholds:
         rough_share: Share of an object's frames that one query must carry before its masks are judged.
         rough_iou: IoU over the object's frames below which a well linked object has a rough mask.
         rough_margin: Difference of mean precision and mean recall that tells overspill or part from boundary.
-        match_iou: Track IoU of the official match and of the class and duplicate modes.
+        match_iou: Track IoU from which a query follows an object, for the class and duplicate modes.
         shrink_share: An unlabelled object is occluded when its area falls below this share of its running median ...
         shrink_window: ... over this many frames to both sides ...
         shrink_cover: ... while another object's box covers this share of the area it lost.
@@ -40,7 +39,6 @@ class FailureThresholds:
     background_precision: float = 0.1
     family_iou: float = 0.9
     score_floor: float = 0.05
-    top_k: int = 100
     presence_share: float = 0.1
     presence_frames: int = 2
     window: int = 10

@@ -1,6 +1,6 @@
 """Strata: subsets of the ground truth by length, crowding, occlusion, size and motion."""
 
-from mindthegap.strata.attributes import object_attributes, occlusion_score, video_attributes
+from mindthegap.strata.attributes import object_attributes, video_attributes
 from mindthegap.strata.bins import BINNINGS, Binning, quantile_binning
 from mindthegap.strata.geometry import VideoGeometry, boxes_of
 from mindthegap.strata.groups import Stratum, member_frame, restrict, strata, strata_frame
@@ -13,7 +13,6 @@ __all__ = [
     "boxes_of",
     "member_frame",
     "object_attributes",
-    "occlusion_score",
     "quantile_binning",
     "restrict",
     "strata",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import ceil
+from math import isnan
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mindthegap.evaluation import occlusion_score
 from mindthegap.failures.intervals import true_runs
 from mindthegap.strata.geometry import VideoGeometry
 from mindthegap.strata.motion import crossings, frame_overlap_rates, hidden_shares, motion_iou, relative_speed
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from mindthegap.evaluation.tables import OverlapTables, VideoOverlaps
-
-OCCLUSION_LEVELS = {"no_occlusion": 0.0, "slight_occlusion": 0.25, "severe_occlusion": 0.75}
-"""Scores of OVIS's levels (oviseval.py of the OVIS evaluator)."""
 
 OBJECT_COLUMNS = {
     "video_id": "int64",
@@ -48,35 +46,12 @@ VIDEO_COLUMNS = {
 }
 
 
-def occlusion_score(levels: Sequence[str | None] | None) -> float | None:
-    """OVIS's occlusion score: the mean of the highest half (rounded up) of an object's frame scores, 0 to 0.75.
-
-    Qi et al., "Occluded Video Instance Segmentation: A Benchmark" (IJCV 2022), as its evaluator computes it: levels
-    score 0, 0.25 and 0.75, frames without a level are left out.
-
-    Returns:
-        The score, or None without a single level.
-
-    Raises:
-        ValueError: A level is none of OVIS's.
-    """
-    labels = [level for level in levels or () if level is not None]
-    unknown = sorted(set(labels) - OCCLUSION_LEVELS.keys())
-    if unknown:
-        raise ValueError(f"occlusion level {unknown[0]!r} is unknown; OVIS has {', '.join(OCCLUSION_LEVELS)}")
-    if not labels:
-        return None
-    scores = sorted((OCCLUSION_LEVELS[label] for label in labels), reverse=True)
-    half = scores[: ceil(len(scores) / 2)]
-    return sum(half) / len(half)
-
-
 def object_attributes(tables: OverlapTables, geometry: Mapping[int, VideoGeometry] | None = None) -> DataFrame:
     """One row per object that is not crowd; what cannot be known is null.
 
     Columns: ``frames_present`` (frames with a pixel), ``frames_hull`` (from first to last of them), ``absences`` (runs
     of frames without a pixel in between), ``mean_area_px`` (mask pixels per present frame) and ``relative_area`` (the
-    same as a share of the frame, 0-1), ``occlusion_score`` (`occlusion_score`), ``same_class_neighbours`` (other
+    same as a share of the frame, 0-1), ``occlusion_score`` (OVIS's, 0-0.75), ``same_class_neighbours`` (other
     visible objects of its class, mean over its frames; crowd does not count), and with ``geometry`` ``overlap_rate``
     (`hidden_shares`), ``speed`` (`relative_speed`), ``motion_iou`` (`motion_iou`), ``crossings`` (`crossings`).
     """
@@ -114,7 +89,7 @@ def video_attributes(tables: OverlapTables, geometry: Mapping[int, VideoGeometry
     rows: list[dict[str, Any]] = []
     for video in tables.videos:
         counted = ~video.object_crowd
-        scores = [occlusion_score(video.object_occlusion[index]) for index in np.flatnonzero(counted).tolist()]
+        scores = [_occlusion(video.object_occlusion[index]) for index in np.flatnonzero(counted).tolist()]
         known = [score for score in scores if score is not None]
         row: dict[str, Any] = {
             "video_id": video.video_id,
@@ -147,9 +122,15 @@ def _presence(video: VideoOverlaps, index: int) -> dict[str, Any]:
         "absences": len(true_runs(~hull)),
         "mean_area_px": area,
         "relative_area": None if area is None else area / (video.height * video.width),
-        "occlusion_score": occlusion_score(video.object_occlusion[index]),
+        "occlusion_score": _occlusion(video.object_occlusion[index]),
         "same_class_neighbours": float(neighbours.mean()) if frames.size else None,
     }
+
+
+def _occlusion(levels: Sequence[str | None] | None) -> float | None:
+    """OVIS's occlusion score, None without a level."""
+    score = occlusion_score(levels or ())
+    return None if isnan(score) else score
 
 
 def _motion(video: VideoOverlaps, boxes: np.ndarray | None) -> list[dict[str, Any]]:

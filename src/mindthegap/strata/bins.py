@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Literal
 
 import numpy as np
+
+from mindthegap.evaluation.parameters import AREA_GROUPS, OCCLUSION_GROUPS
 
 Unit = Literal["video", "object"]
 
@@ -46,6 +48,12 @@ class Binning:
         return np.asarray((values >= low) & ((values <= high) if closed else (values < high)))
 
 
+def _edges(groups: Mapping[str, tuple[float, float]]) -> tuple[float, ...]:
+    """Edges of adjoining ranges."""
+    bounds = list(groups.values())
+    return (*(low for low, _ in bounds), bounds[-1][1])
+
+
 BINNINGS: tuple[Binning, ...] = (
     Binning(
         "video_length",
@@ -65,8 +73,8 @@ BINNINGS: tuple[Binning, ...] = (
     Binning(
         "occlusion_score",
         "object",
-        ("light", "medium", "heavy"),
-        (0, 0.25, 0.5, 1),
+        tuple(OCCLUSION_GROUPS),
+        _edges(OCCLUSION_GROUPS),
         "the OVIS evaluator (oviseval.py), both ends included",
         inclusive=True,
     ),
@@ -77,7 +85,7 @@ BINNINGS: tuple[Binning, ...] = (
         "mean_area_px",
         "object",
         ("small", "medium", "large"),
-        (0, 128**2, 256**2, inf),
+        _edges({name: AREA_GROUPS[name] for name in ("small", "medium", "large")}),
         "the YouTube-VIS evaluator (ytvoseval.py), both ends included; areas of masks, not the stored ones",
         inclusive=True,
     ),

@@ -27,9 +27,9 @@ def restrict(
     """Tables whose ground truth is a subset, for evaluating a stratum with the code that evaluates everything.
 
     Videos outside ``keep_videos`` are dropped with their predictions. Objects outside ``keep_objects`` become crowd:
-    they count for nothing and a row matched to one is ignored, while all other rows still compete. That is how the
-    official evaluators treat objects out of an area or occlusion range; a row that fits no object counts as false in
-    every stratum, so strata do not add up to the whole.
+    they count for nothing, and rows matched to one are ignored (any number, so that doubles of an object out of the
+    stratum do not count against it; the official groups ignore only the first). All other rows still compete: a row
+    that fits no object counts as false in every stratum, so strata do not add up to the whole.
 
     Args:
         tables: All overlap tables.

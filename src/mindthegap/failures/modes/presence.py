@@ -179,7 +179,7 @@ MISSED = Mode(
     "Hardly any frame of the object is hit; value: best frame IoU.",
     {
         "undetected": "by no query of the file",
-        "low_score": "only by unmatched queries below the score floor or beyond the top-k",
+        "low_score": "only by unmatched queries below the score floor or beyond the top 100",
     },
     LOSS_GAPS,
     find_missed,

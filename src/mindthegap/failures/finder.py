@@ -111,16 +111,21 @@ def _object_events(scene: Scene, costs: ObjectCosts, index: int, findings: list[
         rate = points / regained if regained else 0.0
         for number, share in zip(eligible, shares, strict=True):
             priced[number][gap] = Cost(share, share * rate)
-        rest[gap] = Cost(remainder, points - sum(share * rate for share in shares))
+        rest[gap] = Cost(_tidy(remainder), _tidy(points - sum(share * rate for share in shares)))
     events = [_event(scene, mode, finding, cost) for (mode, finding), cost in zip(findings, priced, strict=True)]
     if events:
         top = _headline(events, scene.thresholds.headline_tie)
         events = [replace(event, headline=event is top) for event in events]
-    if any(abs(cost.iou) > _NO_COST or abs(cost.points) > _NO_COST for cost in rest.values()):
+    if any(cost.iou or cost.points for cost in rest.values()):
         video, identity = scene.video.video_id, int(scene.video.object_id[index])
         costs_left = (rest["tracking"], rest["classification"], rest["segmentation"])
         events.append(Event(video, OTHER, "", None, None, identity, None, None, None, *costs_left))
     return sorted(events, key=_event_order)
+
+
+def _tidy(remainder: float) -> float:
+    """A remainder without the noise of its last bits."""
+    return 0.0 if abs(remainder) <= _NO_COST else remainder
 
 
 def _headline(events: list[Event], tie: float) -> Event:

@@ -13,6 +13,8 @@ from pycocotools import mask as mask_api
 from mindthegap.config.datasets import FolderDataset
 from mindthegap.data import contact_sheet, draw_split, prepare_folder, require_same_categories
 from mindthegap.data import prepare as prepare_module
+from mindthegap.data.inventory import inventory
+from mindthegap.data.registry import REGISTRY
 from mindthegap.errors import InputError, MindTheGapError
 from mindthegap.formats import read_ground_truth
 
@@ -405,3 +407,55 @@ def test_contact_sheet_shows_outlines(tmp_path):
     assert reddish.sum() > 100
     with pytest.raises(InputError, match="no such file"):
         contact_sheet(tmp_path / "out", "test", tmp_path / "sheet.png")
+
+
+def write_published(folder, videos=607, **changes):
+    """Annotations with the number of videos and the categories of OVIS, spelled differently; frames are not needed."""
+    content = make(videos=videos)
+    content["categories"] = [
+        {"id": number, "name": name.upper().replace("_", " ")}
+        for number, name in enumerate(REGISTRY["ovis"].categories, start=1)
+    ]
+    folder.mkdir(exist_ok=True)
+    (folder / "JPEGImages").mkdir(exist_ok=True)
+    (folder / "gt.json").write_text(json.dumps(content | changes))
+
+
+def test_a_published_dataset_is_recognised(tmp_path):
+    write_published(tmp_path / "in")
+    with pytest.raises(InputError, match="does not exist"):  # all is well up to the frames, which are not there
+        prepared(tmp_path, None, expect="ovis")
+    write_published(tmp_path / "in", videos=606)
+    with pytest.raises(InputError, match=r"has 606 videos, but OVIS .train. has 607"):
+        prepared(tmp_path, None, expect="ovis")
+    write_published(tmp_path / "in", categories=[{"id": k, "name": f"c{k}"} for k in range(1, 26)])
+    with pytest.raises(InputError, match="category 1 is not 'Person' as in OVIS"):
+        prepared(tmp_path, None, expect="ovis")
+
+
+def test_registry_is_complete():
+    assert {name: len(entry.categories) for name, entry in REGISTRY.items()} == {
+        "youtube_vis_2019": 40, "youtube_vis_2021": 40, "ovis": 25,
+    }  # fmt: skip
+    for name, entry in REGISTRY.items():
+        assert entry.name == name
+        assert len(set(entry.categories)) == len(entry.categories)
+        assert entry.page.startswith("http")
+    assert REGISTRY["youtube_vis_2019"].categories[25] == "owl"
+    assert REGISTRY["youtube_vis_2021"].categories[39] == "zebra"
+    assert REGISTRY["ovis"].categories[24] == "Vehical"
+
+
+def test_inventory_tells_present_missing_and_wrong(tmp_path):
+    content = make()
+    write(tmp_path / "in", content)
+    lost = spec(tmp_path / "nowhere", expect="ovis", split={"diagnostic_list": "no-list.txt"})
+    found = {"mine": spec(tmp_path / "in"), "lost": lost, "other": spec(tmp_path / "in", expect="ovis")}
+    states = {status.name: status for status in inventory(found)}
+    assert [states[name].state for name in found] == ["present", "missing", "present"]
+    assert any("annotations_train.json" in line and "songbai" in line for line in states["lost"].details)
+    assert any("no-list.txt is not there" in line for line in states["lost"].details)
+    checked = {status.name: status for status in inventory(found, check=True)}
+    assert [checked[name].state for name in found] == ["present", "missing", "wrong"]
+    assert "2 videos and" in checked["mine"].details[0]
+    assert "607" in checked["other"].details[0]

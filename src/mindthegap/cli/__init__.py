@@ -13,6 +13,7 @@ import typer
 
 from mindthegap import __version__
 from mindthegap.cli.compare import compare
+from mindthegap.cli.datasets import datasets
 from mindthegap.cli.diagnose import diagnose
 from mindthegap.cli.evaluate import evaluate
 from mindthegap.cli.synth import synth
@@ -27,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (validate, evaluate, diagnose, compare, synth):
+for command in (validate, evaluate, diagnose, compare, synth, datasets):
     app.command()(command)
 app.add_typer(tracklens, name="tracklens")
 

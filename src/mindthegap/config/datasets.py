@@ -155,6 +155,9 @@ class FolderDataset(_Section):
     split: FolderSplit | None = Field(
         None, description="Which videos are diagnosed; 15 % if left out, all of them with weights_from."
     )
+    expect: Literal["youtube_vis_2019", "youtube_vis_2021", "ovis"] | None = Field(
+        None, description="Published dataset that this folder must be: number of videos and categories are checked."
+    )
     weights_from: str | None = Field(
         None, description="Dataset whose trained weights are used here; then there is no train split."
     )

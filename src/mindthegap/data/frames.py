@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -27,19 +27,26 @@ class _Fault:
 
 
 def check_frames(
-    folder: str | Path, videos: Sequence[Video], annotations: str | Path, *, workers: int = 1, progress: bool = True
+    folder: str | Path,
+    videos: Sequence[Video],
+    annotations: str | Path,
+    *,
+    only: Collection[int],
+    workers: int = 1,
+    progress: bool = True,
 ) -> int:
     """Opens the header of every frame file of ``videos``.
 
     Args:
         folder: Folder that ``file_names`` are relative to.
-        videos: Videos of the annotations.
+        videos: All videos of the annotations.
         annotations: The JSON, for messages.
+        only: Ids of the videos to check.
         workers: Eight times as many threads read headers.
         progress: Whether to show it on standard error.
 
     Returns:
-        Number of files.
+        Number of frames.
 
     Raises:
         InputError: The folder or a frame is missing, a frame is no RGB picture, or not of its video's size. The
@@ -49,7 +56,8 @@ def check_frames(
     if not root.is_dir():
         problem = "is not a folder" if root.exists() else "there is no such folder"
         raise InputError(root, "", problem, "name the folder that the file_names are relative to")
-    jobs = [(position, frame) for position, video in enumerate(videos) for frame in range(video.length)]
+    used = [position for position, video in enumerate(videos) if video.id in only]
+    jobs = [(position, frame) for position in used for frame in range(videos[position].length)]
     faults = []
     with ThreadPoolExecutor(8 * max(1, workers)) as pool:
         results = pool.map(partial(_check_one, root, videos), jobs, chunksize=64)
@@ -58,7 +66,7 @@ def check_frames(
         first, same = faults[0], sum(fault.kind == faults[0].kind for fault in faults)
         others = f" (and {same - 1} more files)" if same > 1 else ""
         raise InputError(annotations, first.place, first.problem + others, first.remedy)
-    return len({name for video in videos for name in video.file_names})
+    return len(jobs)
 
 
 def _check_one(root: Path, videos: Sequence[Video], job: tuple[int, int]) -> _Fault | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mindthegap.data.frames import check_frames, link_frames
 from mindthegap.data.manifest import describe_split, manifest
+from mindthegap.data.registry import require_registered
 from mindthegap.data.source import Source, read_source
 from mindthegap.data.splitting import draw_split, listed_split
 from mindthegap.data.staging import FRAMES, MANIFEST, staged_dataset
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class _Part:
+class Part:
     """Videos of one split, and where they come from."""
 
     name: str
@@ -70,27 +71,50 @@ def prepare_folder(
         InputError: The first thing wrong with the data.
         MindTheGapError: The folder cannot be written.
     """
-    source = read_source(spec.annotations, progress=progress)
-    parts, recipe = _divide(spec, source, progress)
-    for part in parts:
-        _require_objects(part)
-    checked = {(part.root, part.source.path): part.source for part in parts}
-    for (root, path), checked_source in checked.items():
-        used = {number for part in parts if part.source is checked_source for number in part.video_ids}
-        videos = [video for video in checked_source.ground_truth.videos if video.id in used]
-        check_frames(root, videos, path, workers=workers, progress=progress)
+    parts, recipe = _check(spec, workers, progress)
+    first = parts[0].source
     with staged_dataset(out_dir) as stage:
         splits = {part.name: _write_part(part, stage) for part in parts}
         link_frames(stage / FRAMES, [(part.root, part.videos) for part in parts])
         result = manifest(
-            name, _provenance(spec, parts), source.header["categories"], splits, recipe,
-            synthetic=source.ground_truth.synthetic,
-        )  # fmt: skip
+            name,
+            _provenance(spec, parts),
+            first.header["categories"],
+            splits,
+            recipe,
+            synthetic=first.ground_truth.synthetic,
+        )
         write_json(stage / MANIFEST, result, indent=1)
     return result
 
 
-def _divide(spec: FolderDataset, source: Source, progress: bool) -> tuple[list[_Part], dict[str, Any]]:
+def check_folder(spec: FolderDataset, *, workers: int = 1, progress: bool = True) -> list[Part]:
+    """The splits that ``prepare_folder`` would write, after all of its checks.
+
+    Raises:
+        InputError: The first thing wrong with the data.
+    """
+    return _check(spec, workers, progress)[0]
+
+
+def _check(spec: FolderDataset, workers: int, progress: bool) -> tuple[list[Part], dict[str, Any]]:
+    """Reads, divides and checks the data, files and frames."""
+    source = read_source(spec.annotations, progress=progress)
+    parts, recipe = _divide(spec, source, progress)
+    if spec.expect is not None:
+        files = {part.source.path: part.source for part in parts} | {source.path: source}
+        require_registered(spec.expect, [file.ground_truth for file in files.values()])
+    for part in parts:
+        _require_objects(part)
+    for part_source, root in dict.fromkeys((part.source, part.root) for part in parts):
+        used = {number for part in parts if part.source is part_source for number in part.video_ids}
+        check_frames(
+            root, part_source.ground_truth.videos, part_source.path, only=used, workers=workers, progress=progress
+        )
+    return parts, recipe
+
+
+def _divide(spec: FolderDataset, source: Source, progress: bool) -> tuple[list[Part], dict[str, Any]]:
     """The splits to write, and how they came about."""
     split, root = spec.effective_split(), Path(spec.frames)
     everything = frozenset(video.id for video in source.ground_truth.videos)
@@ -106,9 +130,9 @@ def _divide(spec: FolderDataset, source: Source, progress: bool) -> tuple[list[_
         assert split.diagnostic_fraction is not None, "FolderSplit asks for exactly one way"
         recipe = {"how": "drawn and stratified", "fraction": split.diagnostic_fraction, "seed": split.seed}
         chosen = draw_split(source.ground_truth, split.diagnostic_fraction, split.seed)
-    parts = [_Part("diagnostic", source, root, chosen)]
+    parts = [Part("diagnostic", source, root, chosen)]
     if spec.weights_from is None:
-        parts.insert(0, _Part("train", source, root, everything - chosen))
+        parts.insert(0, Part("train", source, root, everything - chosen))
     return parts, recipe | _lists(parts)
 
 
@@ -122,7 +146,7 @@ def sha256_file_checked(path: str) -> str:
 
 def _two_files(
     spec: FolderDataset, source: Source, annotations: str, frames: str | None, progress: bool
-) -> tuple[list[_Part], dict[str, Any]]:
+) -> tuple[list[Part], dict[str, Any]]:
     """Train and diagnostic videos from a file each."""
     other = read_source(annotations, progress=progress)
     _require_equal_categories(source, other)
@@ -134,9 +158,9 @@ def _two_files(
     root = Path(spec.frames)
     everything = frozenset(video.id for video in source.ground_truth.videos)
     diagnosed = frozenset(video.id for video in other.ground_truth.videos)
-    parts = [_Part("diagnostic", other, Path(frames) if frames else root, diagnosed)]
+    parts = [Part("diagnostic", other, Path(frames) if frames else root, diagnosed)]
     if spec.weights_from is None:
-        parts.insert(0, _Part("train", source, root, everything))
+        parts.insert(0, Part("train", source, root, everything))
     return parts, {"how": "two files"} | _lists(parts)
 
 
@@ -149,7 +173,7 @@ def _require_equal_categories(source: Source, other: Source) -> None:
             raise InputError(other.path, "categories", problem, "give two files with the same categories")
 
 
-def _require_objects(part: _Part) -> None:
+def _require_objects(part: Part) -> None:
     """A split without videos or objects can neither be learnt from nor diagnosed."""
     if not part.video_ids:
         problem = f"no video is left for the {part.name} split"
@@ -159,12 +183,12 @@ def _require_objects(part: _Part) -> None:
         raise InputError(part.source.path, "annotations", problem, "name a file with annotations")
 
 
-def _lists(parts: Sequence[_Part]) -> dict[str, Any]:
+def _lists(parts: Sequence[Part]) -> dict[str, Any]:
     """Names of the videos of each split, sorted."""
     return {"videos": {part.name: sorted(video.name for video in part.videos) for part in parts}}
 
 
-def _provenance(spec: FolderDataset, parts: Sequence[_Part]) -> dict[str, Any]:
+def _provenance(spec: FolderDataset, parts: Sequence[Part]) -> dict[str, Any]:
     """Where the data came from, and what was filled in."""
     files = {part.source.path: part.source for part in parts}
     return {
@@ -177,7 +201,7 @@ def _provenance(spec: FolderDataset, parts: Sequence[_Part]) -> dict[str, Any]:
     }
 
 
-def _write_part(part: _Part, stage: Path) -> dict[str, Any]:
+def _write_part(part: Part, stage: Path) -> dict[str, Any]:
     """Writes one split; annotations are copied as text."""
     path = stage / f"{part.name}.json"
     header = {key: value for key, value in part.source.header.items() if key != "annotations"}
@@ -190,7 +214,7 @@ def _write_part(part: _Part, stage: Path) -> dict[str, Any]:
     return describe_split(path, len(part.video_ids), len(part.positions), frames, masks)
 
 
-def _joined(part: _Part) -> Iterator[str]:
+def _joined(part: Part) -> Iterator[str]:
     """The annotations' texts with commas between them."""
     for k, position in enumerate(part.positions):
         yield ",\n" if k else "\n"

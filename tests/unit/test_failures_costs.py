@@ -232,3 +232,40 @@ def test_boxes_do_not_touch_where_clips_rely_on_it():
     """The clips' letters A, B, C and Z are apart, so every overlap in them is meant."""
     lefts = sorted((BOXES[letter][0], BOXES[letter][0] + BOXES[letter][2]) for letter in "ABCZ")
     assert all(end <= start for (_, end), (start, _) in pairwise(lefts))
+
+
+def scattered_tables(seed: int) -> OverlapTables:
+    """Anything goes: overlapping objects, empty masks, crowds, labels that come and go, tied scores."""
+    generator = np.random.default_rng(seed)
+    frames, objects, queries = generator.integers(1, 9), generator.integers(1, 5), generator.integers(0, 7)
+    masks = np.zeros((objects + queries, frames, 10, 12), dtype=bool)
+    for track, frame in np.argwhere(generator.random((objects + queries, frames)) < 0.7):
+        y, x = generator.integers(0, 8, 2)
+        masks[track, frame, y : y + generator.integers(1, 6), x : x + generator.integers(1, 6)] = True
+    masks[generator.random(len(masks)) < 0.15] = False
+    levels = np.array(["no_occlusion", "severe_occlusion", None], dtype=object)
+    rows = [
+        (query, int(generator.integers(1, 4)), float(generator.choice([0.01, 0.5, 0.9]))) for query in range(queries)
+    ]
+    video = table(
+        list(masks[:objects]),
+        list(masks[objects:]),
+        generator.integers(1, 4, objects).tolist(),
+        rows,
+        crowd=tuple(np.flatnonzero(generator.random(objects) < 0.2).tolist()),
+        occlusion=tuple(None if lane % 2 else tuple(generator.choice(levels, frames)) for lane in range(objects)),
+    )
+    return tables_of(video)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("seed", range(60))
+def test_any_tables_are_priced_completely(seed):
+    tables = scattered_tables(seed)
+    linking = [relink(video) for video in tables.videos]
+    events = find_failures(tables, linking)
+    frame, shares = to_frame(events), object_shares(tables, linking)
+    assert frame.cost_points.sum() == pytest.approx(shares.tracking_gap_points.sum())
+    assert frame.segmentation_cost_points.sum() == pytest.approx(shares.segmentation_gap_points.sum())
+    starts = [event for event in events if event.start_frame is not None]
+    assert all(0 <= event.start_frame <= event.end_frame < tables.videos[0].length for event in starts)

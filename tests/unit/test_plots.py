@@ -3,12 +3,14 @@ import os
 import sys
 from pathlib import Path
 
+import lens_case
 import matplotlib
 import nbformat
 import pandas as pd
 import pytest
 from lens_case import gaps
 
+import mindthegap
 from mindthegap import plots
 from mindthegap.errors import InputError, MindTheGapError
 from mindthegap.plots import length, tables
@@ -138,6 +140,31 @@ def test_given_intervals_become_whiskers(tmp_path):
     assert any("bootstrap interval" in text for text in texts(plots.gap_bars(table)))
 
 
+def test_intervals_of_a_file_are_read(tmp_path):
+    intervals = {"samples": 100, "AP": [15.0, 24.0], "tracking": [40.0, 61.0], "classification": None}
+    row = plots.gap_table([place(tmp_path, intervals=intervals)]).iloc[0]
+    assert (row["AP_default_low"], row["AP_default_high"]) == (15, 24)
+    assert (row["tracking_gap_low"], row["tracking_gap_high"]) == (40, 61)
+    assert "classification_gap_low" not in row
+    path = place(tmp_path, seed=1, intervals={"AP": [1.0]})
+    with pytest.raises(InputError, match=r"intervals\.AP: \[1\.0\] is not \[low, high\]"):
+        plots.gap_table([path])
+
+
+def test_a_diagnosis_of_a_lone_file_can_be_drawn(tmp_path):
+    truth, rows = lens_case.write_inputs(tmp_path, frames=False)
+    mindthegap.diagnose(truth, rows, out_dir=tmp_path / "mine", bootstrap=20)
+    table = plots.gap_table([tmp_path / "mine" / "gaps.json"])
+    assert (table["method"][0], bool(table["synthetic"][0])) == ("mine", True)
+    assert {"synthetic data", "whiskers: 95 % bootstrap interval over videos"} <= set(texts(plots.gap_bars(table)))
+    tracks = plots.track_table([tmp_path / "mine" / "tracks.parquet"], {"": truth})
+    frame = plots.length_frame(tracks, bins=2)
+    assert frame[["length_from", "length_to", "objects", "seeds"]].to_numpy().tolist() == [[2, 2, 1, 1], [3, 12, 2, 1]]
+    # Each query holds either square for half of its time; only new identities reach all thresholds.
+    assert frame["tracking"].tolist() == [0, 100]
+    assert frame["segmentation"].tolist() == [100, 0]
+
+
 def test_a_dollar_in_a_name_is_text_not_a_formula(tmp_path):
     figure = plots.gap_bars(plots.gap_table([place(tmp_path, method="my$method", dataset="cost $5_{x")]))
     plots.save_figure(figure, tmp_path / "figure.png")
@@ -251,7 +278,7 @@ def test_a_failing_cell_is_one_sentence_and_leaves_only_the_log(tmp_path):
         nbformat.v4.new_code_cell("raise ValueError(f'bad\\nvalue {value}')"),
     ]
     cells[0]["metadata"]["tags"] = ["parameters"]
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), notebook)
     with pytest.raises(MindTheGapError) as error:
         run_notebook(notebook, out, {"value": 7}, log)

@@ -10,6 +10,7 @@ import pytest
 from pycocotools import mask as coco_mask
 from typer.testing import CliRunner
 
+import mindthegap
 from mindthegap.errors import InputError, MindTheGapError
 from mindthegap.tracklens import ExperimentFiles, build
 from mindthegap.tracklens.masks import drawn_masks, drawn_size
@@ -253,6 +254,20 @@ def test_payloads_come_back_and_keys_stay_in_their_folder(tmp_path):
 def test_run_length_pairs():
     assert pairs(np.array([1, 1, -1, 2, 2, 2])) == [1, 2, -1, 1, 2, 3]
     assert pairs(np.array([], dtype=int)) == []
+
+
+def test_a_real_diagnosis_gives_the_same_lanes_as_its_failure_events(tmp_path):
+    truth, rows = lens_case.write_inputs(tmp_path / "in")
+    mindthegap.diagnose(truth, rows, out_dir=tmp_path / "oracle")
+    files = ExperimentFiles("real", truth, rows, tmp_path / "oracle")
+    page = build(tmp_path / "page", [files], title="A page").parent
+    video = data(page, "p0/1")
+    assert unpack(video["objects"][1]["carrier"]["q"]) == unpack(video["objects"][1]["tracking"]["q"])
+    swaps = [event for event in video["events"] if event["m"] == "identity_switch"]
+    assert sorted((event["o"], event["s"], event["t1"]) for event in swaps) == [(11, "swap", 6), (12, "swap", 6)]
+    assert {row["o"]: row["mode"] for row in data(page, "x0")["objects"]}[21] == "missed"
+    modes = data(page, "site")["modes"]
+    assert all(event["m"] in modes or event["m"] == "other" for event in video["events"])
 
 
 @pytest.fixture

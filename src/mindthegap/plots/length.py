@@ -133,7 +133,7 @@ def length_frame(tracks: pd.DataFrame, bins: int = 4) -> pd.DataFrame:
         row = {"dataset": dataset, "method": method, "backbone": backbone}
         row |= {"length_from": starts[at], "length_to": edges[at], "videos": group["video_id"].nunique()}
         row |= {"objects": group[["video_id", "object_id"]].drop_duplicates().shape[0]}
-        row |= {"seeds": group["seed"].nunique(), "synthetic": bool(group["synthetic"].any())}
+        row |= {"seeds": group["seed"].nunique(dropna=False), "synthetic": bool(group["synthetic"].any())}
         row |= {gap: float(group[gap].mean()) for gap in GAPS}
         rows.append(row)
     rows.sort(key=lambda row: (paper_order(row["dataset"], row["method"], row["backbone"]), row["length_from"]))

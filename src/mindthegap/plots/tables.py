@@ -85,7 +85,25 @@ def gap_row(path: str | Path) -> dict[str, Any]:
         values = _mapping(path, splits, gap, "splits")
         for part in parts:
             row[f"{gap}_{part}"] = _points(path, f"splits.{gap}.{part}", values.get(part))
+    row |= _intervals(path, content.get("intervals"))
     _check_sum(path, row)
+    return row
+
+
+def _intervals(path: Path, intervals: Any) -> dict[str, float]:
+    """Bootstrap intervals of AP and the gaps as ``<column>_low`` and ``<column>_high``; empty without a bootstrap."""
+    if intervals is None:
+        return {}
+    columns = {"AP": "AP_default", **{gap: f"{gap}_gap" for gap in _GAPS}}
+    row = {}
+    for name, column in columns.items():
+        value = intervals.get(name) if isinstance(intervals, dict) else None
+        if value is None:
+            continue  # no resample had an object
+        if not isinstance(value, list) or len(value) != 2:
+            raise InputError(path, f"intervals.{name}", f"{value!r} is not [low, high]", "write the file again")
+        for end, number in zip(("low", "high"), value, strict=True):
+            row[f"{column}_{end}"] = _points(path, f"intervals.{name}", number, optional=False)
     return row
 
 
@@ -106,7 +124,8 @@ def gap_table(paths: Iterable[str | Path]) -> pd.DataFrame:
         Columns ``dataset, method, backbone, seed, synthetic, objective``; ``<measure>_<level>`` for AP, AP50, AP75,
         APs, APm, APl, AR1, AR10, AR100 at the levels default, oracle_tracking, oracle_classification;
         ``tracking_gap, classification_gap, segmentation_gap``; ``tracking_{ranking,selection,association}`` and
-        ``segmentation_{missed,mask_quality}``. All in points (0-100, gaps may be negative); undefined is NaN.
+        ``segmentation_{missed,mask_quality}``; where a file has bootstrap intervals, ``<column>_low`` and
+        ``<column>_high`` of AP_default and the gaps. All in points (0-100, gaps may be negative); undefined is NaN.
 
     Raises:
         InputError: A file cannot be used, or two files describe the same experiment.

@@ -19,6 +19,7 @@ from mindthegap.failures import MODES, FailureThresholds, exact_pair_iou
 from mindthegap.files import disk_errors, write_json
 from mindthegap.formats import GroundTruth, read_ground_truth, read_results
 from mindthegap.progress import track
+from mindthegap.strata import boxes_of
 from mindthegap.tracklens.checks import check_objects, check_queries
 from mindthegap.tracklens.experiment import (
     ExperimentFiles,
@@ -175,7 +176,7 @@ def _write_experiment(page: Path, number: int, files: ExperimentFiles, truth: Gr
     results = read_results(files.predictions, truth)
     rows = {row.index: row for row in results.rows}
     videos = {video.id: video for video in truth.videos}
-    measure = exact_pair_iou(results)
+    measure, geometry = exact_pair_iou(results), boxes_of(truth)
     association = dict(list(tables.association.groupby("video_id")))
     failures = {} if tables.failures is None else dict(list(tables.failures.groupby("video_id")))
     overlap_tables = compute_overlaps(truth, results)
@@ -183,7 +184,8 @@ def _write_experiment(page: Path, number: int, files: ExperimentFiles, truth: Gr
     for overlaps in overlap_tables.videos:
         chosen = association.get(overlaps.video_id, tables.association.iloc[:0])
         events = None if tables.failures is None else failures.get(overlaps.video_id, tables.failures.iloc[:0])
-        lanes = video_lanes(overlaps, THRESHOLDS, measure)
+        boxes = geometry[overlaps.video_id].ordered(overlaps.object_id)
+        lanes = video_lanes(overlaps, THRESHOLDS, boxes, measure)
         shard = prediction_shard(videos[overlaps.video_id], overlaps, lanes, rows, chosen, events)
         write_payload(page / "data", f"p{number}/{overlaps.video_id}", shard)
     objects, events_of_all = object_rows(tables), event_rows(tables.failures)
@@ -199,7 +201,7 @@ def _write_experiment(page: Path, number: int, files: ExperimentFiles, truth: Gr
 
 def _overview(gaps: dict[str, Any]) -> dict[str, Any]:
     """The part of gaps.json that the page shows."""
-    wanted = ("objective", "levels", "gaps", "splits", "solver", "thresholds", "settings")
+    wanted = ("objective", "levels", "gaps", "splits", "solver", "intervals")
     overview = {key: gaps[key] for key in wanted if key in gaps}
     # Wall-clock times would make the page differ from one build to the next.
     overview["solver"] = {k: v for k, v in gaps.get("solver", {}).items() if "seconds" not in k}

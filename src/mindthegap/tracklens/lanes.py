@@ -39,9 +39,16 @@ class Lanes:
     hidden: tuple[tuple[tuple[int, int, str], ...], ...]
 
 
-def video_lanes(video: VideoOverlaps, thresholds: FailureThresholds, pair_iou: PairIou | None = None) -> Lanes:
-    """Computes the lanes of a video with the thresholds of the failure modes."""
-    scene = build_scene(video, thresholds, pair_iou=pair_iou)
+def video_lanes(video: VideoOverlaps, thresholds: FailureThresholds, boxes: Floats, pair_iou: PairIou) -> Lanes:
+    """Computes the lanes of a video as the failure modes see it.
+
+    Args:
+        video: Integer tables.
+        thresholds: Thresholds of the failure modes.
+        boxes: Boxes of the objects ``[T, G, 4]``, which decide whether an unlabelled object is hidden.
+        pair_iou: Exact IoU of two queries, which decides whether they are near copies.
+    """
+    scene = build_scene(video, thresholds, boxes=boxes, pair_iou=pair_iou)
     # The last entry answers for "no carrier", which is family -1.
     number = np.array([*(family.query for family in scene.families), -1], dtype=np.int64)
     family = np.arange(video.query_area.shape[1])

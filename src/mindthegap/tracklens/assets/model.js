@@ -83,19 +83,21 @@
     return found;
   };
 
-  // Frame of an object where the oracle gains most over the carrier, else where the carrier is worst.
+  // Frame of an object where the oracle gains most over the carrier, else where the carrier is worst; within the
+  // costliest event, if there is one.
   TL.worstFrame = function (video, object) {
     const events = (video.events || []).filter((event) => event.o === object.o && event.pts > 0 && event.t0 !== null);
-    if (events.length) return events.reduce((a, b) => (b.pts > a.pts ? b : a)).t0;
-    let best = 0;
+    const costliest = events.reduce((best, event) => (best && best.pts >= event.pts ? best : event), null);
+    const [first, last] = costliest ? [costliest.t0, costliest.t1] : [0, video.length - 1];
+    let best = first;
     let most = -Infinity;
-    object.present.forEach((present, t) => {
-      if (!present) return;
+    for (let t = first; t <= last; t++) {
+      if (!object.present[t]) continue;
       const carried = Math.max(0, object.carrier.iou[t]);
       const gain = Math.max(0, object.classification.iou[t]) - carried;
       const score = gain * 1000 - carried;
       if (score > most) [most, best] = [score, t];
-    });
+    }
     return best;
   };
 

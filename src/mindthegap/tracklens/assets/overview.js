@@ -82,9 +82,12 @@
 
   function caption(experiment) {
     const solver = experiment.gaps.solver || {};
-    const proof = solver.optimal === false ? " Not all components were solved to the optimum." : "";
+    const proven = solver.status === undefined || solver.status === "optimal";
+    const proof = proven ? "" : " Not all components were solved to the optimum; see the provenance below.";
     const objective = experiment.gaps.objective ? `${experiment.gaps.objective} oracle` : "oracle";
-    const text = `Points of AP, ${objective}.${proof} Click a gap to sort the objects by what they lose to it.`;
+    const samples = (experiment.gaps.intervals || {}).samples;
+    const lines = samples ? ` Lines: 95 % intervals, ${samples} bootstrap samples of the videos.` : "";
+    const text = `Points of AP, ${objective}.${lines}${proof} Click a gap to sort the objects by what they lose to it.`;
     return el("p", { class: "note" }, text);
   }
 
@@ -92,7 +95,7 @@
     const narrow = width < 520;
     const label = narrow ? 98 : 150;
     const low = Math.min(0, ...running(values));
-    const high = Math.max(100, ...running(values));
+    const high = Math.max(100, ...running(values), ...intervalEnds(experiment, values));
     const right = 52;
     const x = (value) => label + ((value - low) / (high - low)) * (width - label - right);
     const height = 40;
@@ -116,8 +119,11 @@
         svg("rect", { x: 0, y: top - 3, width, height: height - 2, class: "hit" }),
         svg("text", { x: label - 10, y: top + 15, "text-anchor": "end", class: active ? "active" : "" }, narrow ? name : title),
         svg("rect", { x: left, y: top, width: size, height: 21, fill: TL.COLOURS[name], ...frame }),
-        svg("text", { x: left + size + 5, y: top + 15, class: "value" }, line ? signed(value, 1) : number(value, 1)),
       );
+      const span = (experiment.gaps.intervals || {})[name];
+      const end = span ? Math.max(left + size, x(at + span[1])) : left + size;
+      if (span) step.append(whisker(x(at + span[0]), x(at + span[1]), top + 10.5, span));
+      step.append(svg("text", { x: end + 5, y: top + 15, class: "value" }, line ? signed(value, 1) : number(value, 1)));
       const split = splitText(experiment, name);
       if (split) step.append(svg("text", { x: narrow ? 0 : label, y: top + 33, class: "split" }, split));
       at += value;
@@ -125,6 +131,18 @@
       drawing.append(step);
     });
     return drawing;
+  }
+
+  // How far to the right the intervals reach.
+  function intervalEnds(experiment, values) {
+    const starts = [0, ...running(values)];
+    return STEPS.map(([name], i) => ((experiment.gaps.intervals || {})[name] ? starts[i] + experiment.gaps.intervals[name][1] : 0));
+  }
+
+  // An interval as a line with end marks.
+  function whisker(from, to, y, [low, high]) {
+    const path = `M${from},${y - 4} V${y + 4} M${from},${y} H${to} M${to},${y - 4} V${y + 4}`;
+    return svg("g", {}, svg("title", {}, `95 % interval ${number(low, 1)} to ${number(high, 1)}`), svg("path", { d: path, class: "whisker" }));
   }
 
   function running(values) {
@@ -139,7 +157,7 @@
       ["TrackLens", `version ${TL.site.version}`],
       ["data", `${truth.videos.length} videos, ${truth.objects} objects, ${experiment.rows} result rows`],
       ["origin", experiment.synthetic ? "synthetic data: generated, not filmed" : "not marked as synthetic"],
-      ...Object.entries(experiment.gaps.solver || {}).map(([key, value]) => [`solver ${key}`, String(value)]),
+      ...Object.entries(experiment.gaps.solver || {}).map(([key, value]) => [`solver ${key.replaceAll("_", " ")}`, typeof value === "object" ? JSON.stringify(value) : String(value)]),
       ...Object.entries(TL.site.thresholds).map(([key, value]) => [key.replaceAll("_", " "), String(value)]),
       ...experiment.inputs.map((input) => [input.role, `${input.name}  sha256 ${input.sha256}`]),
     ];

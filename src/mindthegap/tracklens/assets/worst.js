@@ -38,6 +38,7 @@
     TL.refill(
       body,
       objects.length ? list : el("p", { class: "empty" }, emptyText(table)),
+      el("p", { class: "note" }, "Points of mean recall over classes and IoU thresholds; they add up to the gaps but for AP’s ranking and its 101 recall points."),
       rest > 0 ? el("button", { type: "button", onclick: more }, `${Math.min(rest, PAGE)} more of ${rest}`) : null,
     );
     syncFilters(head);

@@ -15,17 +15,13 @@ from mindthegap.failures.scene import ABSENT, BACKGROUND, Scene
 def find_switches(scene: Scene) -> Iterator[Finding]:
     """Changes of carrier. Their scope is both carriers' stretches: which of them is lost depends on the ranking."""
     for index in scene.objects:
-        for before, after in _neighbours(scene.carrier_runs(index)):
+        for before, after in pairwise(scene.carrier_runs(index)):
             subtype, other = _switch_subtype(scene, index, before, after)
             gap = after.start - before.end - 1
             scope, missing = (before.start, after.end), (before.end + 1, after.start - 1)
             yield Finding(
                 subtype, before.end, after.start, scope, index, other, before.label, after.label, gap, missing
             )
-
-
-def _neighbours(runs: list[Run]) -> Iterator[tuple[Run, Run]]:
-    yield from pairwise(runs)
 
 
 def _switch_subtype(scene: Scene, index: int, before: Run, after: Run) -> tuple[str, int]:
@@ -78,7 +74,7 @@ def _owner_changes(scene: Scene) -> Iterator[tuple[int, Run, Run, set[int]]]:
     """Family, its run on the old owner, its run on the new one, and its owners until then."""
     for family in range(len(scene.families)):
         owned: set[int] = set()
-        for before, after in _neighbours(scene.owner_runs(family)):
+        for before, after in pairwise(scene.owner_runs(family)):
             owned.add(before.label)
             yield family, before, after, set(owned)
 
@@ -119,7 +115,7 @@ def find_class_flips(scene: Scene) -> Iterator[Finding]:
     """Changes of carrier that change the object's label."""
     for index in scene.objects:
         truth = scene.video.object_category[index]
-        for before, after in _neighbours(scene.carrier_runs(index)):
+        for before, after in pairwise(scene.carrier_runs(index)):
             old, new = (scene.families[run.label].top_label for run in (before, after))
             if old != new:
                 subtype = "to_right" if new == truth else "to_wrong" if old == truth else "wrong_to_wrong"

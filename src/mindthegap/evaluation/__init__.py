@@ -6,6 +6,7 @@ turned into ``Candidates`` and go through the same matching and accumulation.
 
 from mindthegap.evaluation.accumulation import accumulate
 from mindthegap.evaluation.bootstrap import bootstrap_profiles, resampling_weights
+from mindthegap.evaluation.cache import cached_overlaps, load_tables, save_tables
 from mindthegap.evaluation.candidates import Candidates, association_candidates, row_candidates
 from mindthegap.evaluation.matching import CategoryMatches, Matches, VideoMatches, match, occlusion_score
 from mindthegap.evaluation.overlap import compute_overlaps
@@ -27,12 +28,15 @@ __all__ = [
     "accumulate",
     "association_candidates",
     "bootstrap_profiles",
+    "cached_overlaps",
     "compute_overlaps",
     "evaluate",
     "evaluate_candidates",
     "evaluate_tables",
+    "load_tables",
     "match",
     "occlusion_score",
     "resampling_weights",
     "row_candidates",
+    "save_tables",
 ]

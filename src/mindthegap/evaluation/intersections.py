@@ -1,12 +1,12 @@
 """Exact areas and intersections of many masks, straight from their run lengths.
 
-Frames are laid one after the other on a single line of pixels, so that the runs of all masks of a video can be
-compared in a few numpy calls: a run of a query is cut by binary search among the runs of the objects.
+The frames of a video are laid one after the other on a single line of pixels, so that the runs of all masks can be
+compared in a few numpy calls: a binary search finds the first object run that a query run may touch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,44 +14,55 @@ import numpy.typing as npt
 
 from mindthegap.formats import rle
 
-Ints = npt.NDArray[np.int64]
+Ints = npt.NDArray[np.int32] | npt.NDArray[np.int64]
+Table = npt.NDArray[np.int32]
 
-_FRAMES_AT_ONCE = 32  # keeps the arrays of one pass in the processor's cache
+_CHARACTERS_AT_ONCE = 200_000  # keeps the arrays of one pass in the processor's cache
 
 
 @dataclass(frozen=True, eq=False)
 class MaskSet:
-    """The masks of several tracks of one video: ``strings[i]`` is track ``track[i]`` in frame ``frame[i]``."""
+    """The masks of several tracks of one video: ``strings[i]`` is track ``track[i]`` in frame ``frame[i]``.
+
+    Frames ascend within a track.
+    """
 
     strings: Sequence[bytes]
-    frame: Ints
-    track: Ints
+    frame: npt.NDArray[np.int64]
+    track: npt.NDArray[np.int64]
     tracks: int
+
+    def parts(self) -> Iterator[MaskSet]:
+        """The same masks in portions that fit the processor's cache."""
+        ends = np.cumsum(np.fromiter(map(len, self.strings), np.int64, len(self.strings)))
+        begin = 0
+        while begin < len(self.strings):
+            done = int(ends[begin - 1]) if begin else 0
+            end = max(begin + 1, int(np.searchsorted(ends, done + _CHARACTERS_AT_ONCE, side="right")))
+            part = slice(begin, end)
+            yield MaskSet(self.strings[part], self.frame[part], self.track[part], self.tracks)
+            begin = end
 
 
 @dataclass(frozen=True, eq=False)
 class _Segments:
-    """Runs inside masks, ``[start, end)`` on the line of all frames, with their track and frame."""
+    """Runs inside masks, ``[start, end)`` on the line of all frames; ``owner`` says whose each is."""
 
     start: Ints
     end: Ints
-    track: Ints
-    frame: Ints
+    owner: Ints
 
-    def sorted(self) -> _Segments:
-        """The same runs by position."""
-        order = np.argsort(self.start, kind="stable")
-        return _Segments(self.start[order], self.end[order], self.track[order], self.frame[order])
+    def of(self, owners: Sequence[int]) -> _Segments:
+        """Only the runs of some owners."""
+        chosen = np.isin(self.owner, owners)
+        return _Segments(self.start[chosen], self.end[chosen], self.owner[chosen])
 
-    def of(self, tracks: Sequence[int]) -> _Segments:
-        """Only the runs of some tracks."""
-        chosen = np.isin(self.track, tracks)
-        return _Segments(self.start[chosen], self.end[chosen], self.track[chosen], self.frame[chosen])
+    def disjoint(self) -> bool:
+        """Whether no two runs share a pixel (they are sorted by start)."""
+        return bool((self.start[1:] >= self.end[:-1]).all())
 
 
-def overlaps(
-    queries: MaskSet, objects: MaskSet, length: int, pixels: int
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+def overlaps(queries: MaskSet, objects: MaskSet, length: int, pixels: int) -> tuple[Table, Table, Table]:
     """Areas and intersections of all queries and objects of a video.
 
     Args:
@@ -63,71 +74,81 @@ def overlaps(
     Returns:
         Query areas ``[T, Q]``, object areas ``[T, G]``, intersections ``[T, Q, G]``, all in pixels.
     """
-    object_segments = _segments(objects, pixels).sorted()
-    object_area = _area_table(object_segments, length, objects.tracks)
+    object_area = np.zeros((length, objects.tracks), np.int32)
+    layers = _layers(objects, object_area, length, pixels)
     query_area = np.zeros((length, queries.tracks), np.int32)
     intersection = np.zeros((length, queries.tracks, objects.tracks), np.int32)
-    layers = [object_segments.of(layer) for layer in _disjoint_layers(object_segments, objects.tracks)]
-    for begin in range(0, length, _FRAMES_AT_ONCE):
-        end = min(begin + _FRAMES_AT_ONCE, length)
-        here = np.flatnonzero((queries.frame >= begin) & (queries.frame < end))
-        part = MaskSet(
-            [queries.strings[i] for i in here.tolist()], queries.frame[here], queries.track[here], queries.tracks
-        )
-        segments = _segments(part, pixels)
-        query_area += _area_table(segments, length, queries.tracks)
-        for layer in layers:
-            _add_intersections(intersection, segments, layer)
+    for part in queries.parts():
+        segments, area = _segments(part, length, pixels)
+        query_area[part.frame, part.track] = area
+        shared = sum(_shared(segments, layer, len(part.strings), objects.tracks) for layer in layers)
+        if layers:
+            intersection[part.frame, part.track] = shared
     return query_area, object_area, intersection
 
 
-def _segments(masks: MaskSet, pixels: int) -> _Segments:
-    """Decodes masks into runs on the line of all frames."""
-    runs, problems = rle.decode(masks.strings)
-    assert not problems, "masks are checked when they are read"
-    edges = np.cumsum(runs.counts)
-    sizes = np.diff(runs.first)
-    # Each mask fills exactly one frame, so mask i begins at i * pixels on the line of masks.
-    shift = (masks.frame - np.arange(runs.masks)) * pixels
-    inside = np.flatnonzero(runs.inside())
-    owner = np.repeat(np.arange(runs.masks), sizes // 2)
-    move = shift[owner]
-    return _Segments(edges[inside - 1] + move, edges[inside] + move, masks.track[owner], masks.frame[owner])
+def _layers(objects: MaskSet, area: Table, length: int, pixels: int) -> list[_Segments]:
+    """Runs of the objects, sorted, in layers without overlap; fills in ``area[T, G]``.
 
-
-def _area_table(segments: _Segments, length: int, tracks: int) -> npt.NDArray[np.int32]:
-    """Pixels per frame and track."""
-    cell = segments.frame * tracks + segments.track
-    total = np.bincount(cell, weights=segments.end - segments.start, minlength=length * tracks)
-    return total.astype(np.int32).reshape(length, tracks)
-
-
-def _disjoint_layers(segments: _Segments, tracks: int) -> list[list[int]]:
-    """Splits tracks into groups whose masks nowhere overlap; annotated objects are nearly always one group."""
-    if not len(segments.start) or (segments.start[1:] >= segments.end[:-1]).all():
-        return [list(range(tracks))] if tracks else []
+    Annotated objects nearly never overlap, so that there is one layer.
+    """
+    if not len(objects.strings):
+        return []
+    segments, pixels_inside = _segments(objects, length, pixels)
+    area[objects.frame, objects.track] = pixels_inside
+    order = np.argsort(segments.start, kind="stable")
+    together = _Segments(segments.start[order], segments.end[order], objects.track[segments.owner[order]])
+    if together.disjoint():
+        return [together] if len(together.start) else []
     layers: list[list[int]] = []
-    for track in range(tracks):
+    for track in range(objects.tracks):
         for layer in layers:
-            together = segments.of([*layer, track])
-            if (together.start[1:] >= together.end[:-1]).all():
+            if together.of([*layer, track]).disjoint():
                 layer.append(track)
                 break
         else:
             layers.append([track])
-    return layers
+    return [layer for layer in (together.of(tracks) for tracks in layers) if len(layer.start)]
 
 
-def _add_intersections(table: npt.NDArray[np.int32], queries: _Segments, objects: _Segments) -> None:
-    """Adds the pixels shared by query runs and sorted, disjoint object runs to ``table[T, Q, G]``."""
-    low = np.searchsorted(objects.end, queries.start, side="right")
-    high = np.searchsorted(objects.start, queries.end, side="left")
-    touched = np.flatnonzero(high > low)
-    number = high[touched] - low[touched]
-    query = np.repeat(touched, number)
-    offset = np.arange(len(query)) - np.repeat(np.cumsum(number) - number, number)
-    other = np.repeat(low[touched], number) + offset
-    shared = np.minimum(queries.end[query], objects.end[other]) - np.maximum(queries.start[query], objects.start[other])
-    _, tracks, others = table.shape
-    cell = (queries.frame[query] * tracks + queries.track[query]) * others + objects.track[other]
-    table += np.bincount(cell, weights=shared, minlength=table.size).astype(np.int32).reshape(table.shape)
+def _segments(masks: MaskSet, length: int, pixels: int) -> tuple[_Segments, Table]:
+    """Runs of masks on the line of all frames (``owner`` = position in ``masks``), and the area of each mask."""
+    runs, problems = rle.decode(masks.strings)
+    assert not problems, "masks are checked when they are read"
+    sizes = np.diff(runs.first)
+    counts = runs.counts.astype(np.int32 if length * pixels < 2**31 else np.int64, copy=False)
+    counts[0] += masks.frame[0] * pixels
+    # Every mask fills its frame; what lies between two masks on the line is added to the second one's first run.
+    counts[runs.first[1:-1]] += ((np.diff(masks.frame) - 1) * pixels).astype(counts.dtype)
+    edges: Ints = np.cumsum(counts, dtype=counts.dtype)
+    outside_last = runs.first[1:][sizes & 1 == 1] - 1
+    if len(outside_last):
+        kept = np.ones(len(edges), bool)
+        kept[outside_last] = False
+        edges = edges[kept]
+    number = sizes >> 1
+    start, end = edges[0::2], edges[1::2]
+    inside = np.zeros(len(end) + 1, np.int64)
+    np.cumsum(end - start, out=inside[1:])
+    area = np.diff(inside[np.concatenate([[0], np.cumsum(number)])]).astype(np.int32)
+    return _Segments(start, end, np.repeat(np.arange(len(sizes), dtype=np.int32), number)), area
+
+
+def _shared(queries: _Segments, objects: _Segments, masks: int, tracks: int) -> Table:
+    """Pixels shared by each query mask and object, ``[masks, tracks]``; the objects' runs are sorted and disjoint."""
+    at = np.searchsorted(objects.end, queries.start, side="right")
+    total = np.zeros(masks * tracks)
+    query: Ints | slice = slice(None)
+    start, end, owner = queries.start, queries.end, queries.owner
+    while True:
+        # Runs whose next object run begins before they end touch it; those that reach further look again.
+        inside = at < len(objects.start)
+        query = np.flatnonzero(inside & (objects.start.take(at, mode="clip") < end))
+        if not len(query):
+            return total.astype(np.int32).reshape(masks, tracks)
+        start, end, owner, at = start[query], end[query], owner[query], at[query]
+        other_end = objects.end[at]
+        pixels = np.minimum(end, other_end) - np.maximum(start, objects.start[at])
+        total += np.bincount(owner * np.int64(tracks) + objects.owner[at], weights=pixels, minlength=len(total))
+        further = np.flatnonzero(end > other_end)
+        start, end, owner, at = start[further], end[further], owner[further], at[further] + 1

@@ -52,18 +52,13 @@ def fitting_overlaps(
 
 
 def _mask_set(tracks: Sequence[Track], length: int) -> MaskSet:
-    """All present masks frame by frame, so that neighbours on the line of frames are neighbours in memory."""
-    strings: list[bytes] = []
-    frames: list[int] = []
-    numbers: list[int] = []
-    for frame in range(length):
-        for number, masks in enumerate(tracks):
-            mask = masks[frame] if frame < len(masks) else None
-            if mask is not None:
-                strings.append(mask["counts"])
-                frames.append(frame)
-                numbers.append(number)
-    return MaskSet(strings, np.array(frames, np.int64), np.array(numbers, np.int64), len(tracks))
+    """All present masks, track by track."""
+    strings = [mask["counts"] for masks in tracks for mask in masks if mask is not None]
+    present = np.zeros((len(tracks), length), bool)
+    for number, masks in enumerate(tracks):
+        present[number, : len(masks)] = [mask is not None for mask in masks]
+    track, frame = np.nonzero(present)
+    return MaskSet(strings, frame, track, len(tracks))
 
 
 def distinct_as_given(tracks: Sequence[Track]) -> tuple[list[Track], Int64s]:

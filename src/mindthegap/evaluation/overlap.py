@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mindthegap.errors import MindTheGapError
 from mindthegap.evaluation.masksets import (
     Measured,
     Track,
@@ -22,6 +23,7 @@ from mindthegap.formats import rle
 from mindthegap.formats.model import GroundTruth, ObjectTrack, ResultRow, Results, Video
 from mindthegap.progress import track
 
+_MAX_CELLS = 2**30  # a table of 4 GiB; 300 frames, 200 queries and 50 objects make 3 million
 _MASKS_PER_PROCESS = 20_000  # starting another process pays only above this many masks
 
 
@@ -52,6 +54,9 @@ def compute_overlaps(
             official evaluator does.
         workers: Processes to use; the tables do not depend on it.
         progress: Shows a progress bar on standard error.
+
+    Raises:
+        MindTheGapError: A video has so many tracks that its table would not fit in memory.
     """
     jobs = _jobs(ground_truth, results, official_quirks)
     masks = sum(job.video.length * (len(job.objects) + len(job.rows)) for job in jobs)
@@ -88,6 +93,11 @@ def _run(jobs: Sequence[_Job], workers: int) -> Iterator[VideoOverlaps]:
 def _video_overlaps(job: _Job) -> VideoOverlaps:
     """The tables of one video."""
     video, objects, rows = job.video, job.objects, job.rows
+    if video.length * len(rows) * len(objects) > _MAX_CELLS:
+        raise MindTheGapError(
+            f"Video {video.id} has {len(rows)} rows and {len(objects)} objects in {video.length} frames, more than the "
+            "overlap tables can hold; keep the best-scored rows of each video only."
+        )
     object_masks = [entry.segmentations for entry in objects]
     if job.official_quirks:
         queries, row_query = distinct_as_given([row.segmentations for row in rows])
@@ -128,5 +138,5 @@ def _distinct(tracks: Sequence[Track], video: Video) -> tuple[list[Track], Int64
     An absent mask and a mask without pixels are the same, as they are for the IoU.
     """
     pixels = video.height * video.width
-    empty = rle.encode(rle.Runs(np.array([pixels]), np.array([0, 1])))[0]
+    empty = rle.encode(rle.Runs(np.array([pixels], np.int32), np.array([0, 1])))[0]
     return number_distinct(tracks, [tuple(m["counts"] if m else empty for m in masks) for masks in tracks])

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from mindthegap.evaluation.cache import cached_overlaps
 from mindthegap.evaluation.candidates import Candidates, row_candidates
 from mindthegap.evaluation.matching import match
 from mindthegap.evaluation.overlap import compute_overlaps
@@ -23,6 +24,7 @@ def evaluate(
     official_quirks: bool = False,
     workers: int = 1,
     progress: bool = False,
+    cache: str | Path | None = None,
 ) -> Evaluation:
     """Evaluates a result file.
 
@@ -33,17 +35,17 @@ def evaluate(
             and notes which quirk changed it and by how much.
         workers: Processes for the overlap tables; the numbers do not depend on it.
         progress: Shows a progress bar on standard error.
+        cache: Folder in which overlap tables are kept and found again (not used with ``official_quirks``).
 
     Raises:
         InputError: A file cannot be used as it is.
     """
-    ground_truth = read_ground_truth(gt_path, official_quirks=official_quirks)
-    results = read_results(results_path, ground_truth, official_quirks=official_quirks)
-    tables = compute_overlaps(
-        ground_truth, results, official_quirks=official_quirks, workers=workers, progress=progress
-    )
-    evaluation = evaluate_tables(tables)
-    return replace(evaluation, notes=quirk_notes(ground_truth, results, tables)) if official_quirks else evaluation
+    if not official_quirks:
+        return evaluate_tables(cached_overlaps(gt_path, results_path, cache, workers=workers, progress=progress))
+    ground_truth = read_ground_truth(gt_path, official_quirks=True)
+    results = read_results(results_path, ground_truth, official_quirks=True)
+    tables = compute_overlaps(ground_truth, results, official_quirks=True, workers=workers, progress=progress)
+    return replace(evaluate_tables(tables), notes=quirk_notes(ground_truth, results, tables))
 
 
 def evaluate_tables(tables: OverlapTables) -> Evaluation:

@@ -13,7 +13,7 @@ from mindthegap.formats.fields import finite
 from mindthegap.formats.model import RLE, Video
 from mindthegap.formats.problems import Problems, shown
 
-_BATCH_CHARACTERS = 4_000_000  # bounds the memory of one decoding pass to about 200 MB
+_BATCH_CHARACTERS = 200_000  # keeps the arrays of one decoding pass in the processor's cache
 _POLYGON_MARGIN = 10  # polygons may leave the frame by this many frame sizes; rasterising costs memory per pixel walked
 _MAX_PERIMETER = 20_000_000  # pixels; pycocotools takes 40 bytes for each without asking whether there are any
 _REMEDY_FORM = "write null, a polygon list, or an object with size and counts"
@@ -127,7 +127,7 @@ class MaskReader:
             self._place(compressed, *rle.decode(strings), strings)
         if lists:
             first = np.concatenate([[0], np.cumsum([len(counts) for counts in lists], dtype=np.int64)])
-            flat = np.fromiter((n for counts in lists for n in counts), np.int64, int(first[-1]))
+            flat = np.fromiter((n for counts in lists for n in counts), np.int32, int(first[-1]))
             self._place(plain, rle.Runs(flat, first), {}, None)
 
     def _place(self, pending: list[_Pending], runs: rle.Runs, bad: dict[int, str], strings: list[bytes] | None) -> None:

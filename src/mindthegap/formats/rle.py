@@ -17,15 +17,17 @@ import numpy as np
 import numpy.typing as npt
 
 Ints = npt.NDArray[np.int64]
+Counts = npt.NDArray[np.int32]
 
 MAX_PIXELS = 2**28
 """Largest frame in pixels (16384 x 16384): areas fit 32 bits, and pycocotools can allocate what it needs."""
 
-_MAX_CHARACTERS = 7  # 35 bits hold any difference of two 32-bit run lengths
+_MORE = np.uint8(32)  # marks a group that another one follows
+_MAX_CHARACTERS = 6  # 30 bits hold any difference of two run lengths up to MAX_PIXELS
 
 BAD_CHARACTER = "holds a character that no run-length string has"
 TRUNCATED = "ends in the middle of a number"
-TOO_LONG = "holds a number of more than 35 bits"
+TOO_LONG = "holds a number of more than 30 bits"
 NEGATIVE = "decodes to a negative run length"
 WRONG_SUM = "its runs add up to {found} pixels, the frame has {expected}"
 
@@ -35,11 +37,11 @@ class Runs:
     """Run lengths of many masks, one after the other.
 
     Attributes:
-        counts: Run lengths, flat, in pixels.
+        counts: Run lengths, flat, in pixels; 32 bits, because memory traffic is what decoding costs.
         first: ``[n + 1]``; mask ``i`` owns ``counts[first[i]:first[i + 1]]``.
     """
 
-    counts: Ints
+    counts: Counts
     first: Ints
 
     @property
@@ -54,23 +56,15 @@ class Runs:
 
     def totals(self) -> Ints:
         """Pixels covered by all runs of each mask, ``[n]``."""
-        return _segment_sums(self.counts, self.first)
+        running = np.zeros(len(self.counts) + 1, np.int64)
+        np.cumsum(self.counts, dtype=np.int64, out=running[1:])
+        totals: Ints = np.diff(running[self.first])
+        return totals
 
-    def inside(self) -> npt.NDArray[np.bool_]:
-        """Whether each run lies inside its mask (odd position), ``[len(counts)]``."""
-        position = np.arange(len(self.counts)) - np.repeat(self.first[:-1], np.diff(self.first))
-        return (position & 1).astype(bool)
-
-    def areas(self) -> Ints:
-        """Pixels inside each mask, ``[n]``."""
-        return _segment_sums(np.where(self.inside(), self.counts, 0), self.first)
-
-
-def _segment_sums(values: Ints, first: Ints) -> Ints:
-    """Sum of ``values[first[i]:first[i + 1]]`` for every ``i``; empty segments give 0."""
-    running = np.concatenate([[0], np.cumsum(values)])
-    sums: Ints = running[first[1:]] - running[first[:-1]]
-    return sums
+    def filled(self) -> npt.NDArray[np.bool_]:
+        """Which masks have runs at all (malformed ones have none), ``[n]``."""
+        filled: npt.NDArray[np.bool_] = np.diff(self.first) > 0
+        return filled
 
 
 def decode(strings: Sequence[bytes]) -> tuple[Runs, dict[int, str]]:
@@ -87,8 +81,10 @@ def decode(strings: Sequence[bytes]) -> tuple[Runs, dict[int, str]]:
     if problems:
         runs, others = decode([b"" if i in problems else text for i, text in enumerate(strings)])
         return runs, problems | others
-    numbers, first = _numbers(groups, lengths)
-    return Runs(_undo_differences(numbers, first), first), {}
+    last = np.flatnonzero(groups < _MORE)
+    first = np.zeros(len(strings) + 1, np.int64)
+    first[1:] = np.searchsorted(last, np.cumsum(lengths))
+    return Runs(_undo_differences(_numbers(groups, last), first), first), {}
 
 
 def _groups(strings: Sequence[bytes]) -> tuple[npt.NDArray[np.uint8], Ints]:
@@ -103,8 +99,8 @@ def _malformed(groups: npt.NDArray[np.uint8], lengths: Ints) -> dict[int, str]:
     Too long numbers are looked for only once every string ends with a number, so that none reaches into the next.
     """
     ends = np.cumsum(lengths)
-    problems = dict.fromkeys(_owners(ends, groups > 63), BAD_CHARACTER)
-    continued = (groups & 32) != 0
+    problems = dict.fromkeys(_owners(ends, groups > 63), BAD_CHARACTER) if groups.max(initial=0) > 63 else {}
+    continued = (groups & _MORE) != 0
     filled = np.flatnonzero(lengths)
     for i in filled[continued[ends[filled] - 1]]:
         problems.setdefault(int(i), TRUNCATED)
@@ -123,40 +119,40 @@ def _owners(ends: Ints, where: npt.NDArray[np.bool_]) -> list[int]:
     return owners
 
 
-def _numbers(groups: npt.NDArray[np.uint8], lengths: Ints) -> tuple[Ints, Ints]:
-    """Signed numbers written in ``groups`` and, per string, the position of its first number."""
-    last = np.flatnonzero((groups & 32) == 0)
-    first = np.concatenate([[0], np.searchsorted(last, np.cumsum(lengths))])
-    start = np.empty_like(last)
-    start[:1] = 0
-    start[1:] = last[:-1] + 1
-    values = (groups[start] & 31).astype(np.int64)
-    size = last - start
-    longer = np.flatnonzero(size)
-    shift = 1
+def _numbers(groups: npt.NDArray[np.uint8], last: Ints) -> Counts:
+    """Signed numbers, each ending at a position in ``last``."""
+    values = groups[last].astype(np.int32)
+    values = (values ^ 16) - 16  # the sign is bit 16 of the last, most significant group
+    size = np.diff(last, prepend=-1)
+    longer = np.flatnonzero(size > 1)
+    at, back = last[longer], 1
     while len(longer):
-        values[longer] |= (groups[start[longer] + shift] & 31).astype(np.int64) << (5 * shift)
-        longer = longer[size[longer] > shift]
-        shift += 1
-    negative = np.flatnonzero(groups[last] & 16)
-    values[negative] -= np.int64(1) << (5 * (size[negative] + 1))
-    return values, first
+        values[longer] = (values[longer] << 5) | (groups[at - back] & 31)
+        back += 1
+        still = size[longer] > back
+        longer, at = longer[still], at[still]
+    return values
 
 
-def _undo_differences(numbers: Ints, first: Ints) -> Ints:
-    """Run lengths from stored numbers: from the fourth on, each is a difference to the one two before."""
+def _undo_differences(numbers: Counts, first: Ints) -> Counts:
+    """Run lengths from stored numbers: from the fourth on, each is a difference to the one two before.
+
+    Sums may wrap around, as they may in ``maskApi``; a length that does is negative once, which ``check`` finds.
+    """
     begin = first[:-1][np.diff(first) > 0]
-    repeats = np.diff(first)[np.diff(first) > 0]
-    opening = numbers[begin]
-    sums = np.concatenate([[0, 0], numbers])
+    sums = np.zeros(len(numbers) + 2, np.int32)
+    sums[2:] = numbers
     sums[begin + 2] = 0  # the first length starts no chain of differences
-    sums[0::2] = np.cumsum(sums[0::2])
-    sums[1::2] = np.cumsum(sums[1::2])
-    # What the chains had reached two and one places before each mask's first length.
-    even, odd = np.repeat(sums[begin], repeats), np.repeat(sums[begin + 1], repeats)
-    position = np.arange(len(numbers)) - np.repeat(begin, repeats)
-    counts: Ints = sums[2:] - np.where(position & 1, odd, even)
-    counts[begin] = opening
+    for parity in (0, 1):
+        np.cumsum(sums[parity::2], dtype=np.int32, out=sums[parity::2])
+    # What the chain of either parity had reached before each mask; its own numbers start from there.
+    edges = np.append(begin, len(numbers))
+    reached = [sums[begin + ((begin + parity) & 1)] for parity in (0, 1)]
+    for parity in (0, 1):
+        own = np.diff((edges - parity + 1) // 2)
+        sums[2 + parity :: 2] -= np.repeat(reached[parity], own)
+    counts: Counts = sums[2:]
+    counts[begin] = numbers[begin]
     return counts
 
 
@@ -190,26 +186,29 @@ def drop(runs: Runs, masks: Collection[int]) -> Runs:
 
 def not_canonical(runs: Runs, strings: Sequence[bytes]) -> list[int]:
     """Positions of masks with empty inner runs or needlessly long numbers, which hide that two masks are equal."""
-    empty = runs.counts == 0
-    empty[runs.first[:-1][np.diff(runs.first) > 0]] = False
-    suspects = set((np.searchsorted(runs.first, np.flatnonzero(empty), side="right") - 1).tolist())
+    suspects: set[int] = set()
+    begin = runs.first[:-1][runs.filled()]
+    if np.count_nonzero(runs.counts == 0) > np.count_nonzero(runs.counts[begin] == 0):
+        empty = runs.counts == 0
+        empty[begin] = False
+        suspects.update((np.searchsorted(runs.first, np.flatnonzero(empty), side="right") - 1).tolist())
     groups, lengths = _groups(strings)
-    ends = np.cumsum(lengths)
-    follows = np.flatnonzero((groups[:-1] & 32) != 0) + 1
-    head, tail = groups[follows - 1], groups[follows]
-    needless = ((tail == 0) & ((head & 16) == 0)) | ((tail == 31) & ((head & 16) != 0))
-    suspects.update(np.searchsorted(ends, follows[needless], side="right").tolist())
+    head, tail = groups[:-1], groups[1:]
+    # A last group that only repeats the sign: 0 after a positive, 31 after a negative one.
+    needless = ((tail == 0) & (head >= _MORE) & (head < 48)) | ((tail == 31) & (head >= 48))
+    if needless.any():
+        suspects.update(_owners(np.cumsum(lengths), np.append(False, needless)))
     return sorted(suspects)
 
 
 def canonical(runs: Runs) -> Runs:
     """Merges empty inner runs, so that equal masks have equal runs; one mask after the other, meant for the few."""
     merged = [_merge_empty(runs.counts[a:b]) for a, b in pairwise(runs.first.tolist())]
-    flat = np.concatenate([np.array([], np.int64), *(np.array(counts, np.int64) for counts in merged)])
+    flat = np.concatenate([np.array([], np.int32), *(np.array(counts, np.int32) for counts in merged)])
     return Runs(flat, np.concatenate([[0], np.cumsum([len(counts) for counts in merged], dtype=np.int64)]))
 
 
-def _merge_empty(counts: Ints) -> list[int]:
+def _merge_empty(counts: Counts) -> list[int]:
     """Run lengths of one mask without empty runs, save perhaps the first."""
     merged: list[int] = []
     for position, count in enumerate(counts.tolist()):
@@ -228,7 +227,7 @@ def encode(runs: Runs) -> list[bytes]:
     numbers[later] -= runs.counts[later - 2]
     size = np.ones(len(numbers), np.int64)
     for groups in range(1, _MAX_CHARACTERS):
-        limit = np.int64(1) << (5 * groups - 1)
+        limit = np.int32(1) << (5 * groups - 1)
         size += (numbers >= limit) | (numbers < -limit)
     begin = np.concatenate([[0], np.cumsum(size)])
     text = np.empty(begin[-1], np.uint8)

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -263,7 +264,11 @@ def test_a_notebook_runs_without_a_home_and_shows_its_figure(tmp_path, monkeypat
     run_notebook(
         ROOT / "notebooks" / "gap_bars.ipynb", f"{output}.ipynb", parameters, tmp_path / "log" / "gap_bars.ipynb"
     )
-    executed = json.loads(Path(f"{output}.ipynb").read_text())
+    text = Path(f"{output}.ipynb").read_text()
+    assert "start_time" in (tmp_path / "log" / "gap_bars.ipynb").read_text()
+    assert not re.search("start_time|duration|iopub", text)
+    assert str(ROOT) not in text
+    executed = json.loads(text)
     injected = next(c for c in executed["cells"] if "injected-parameters" in c["metadata"].get("tags", []))
     assert str(output) in "".join(injected["source"])
     shown = [out.get("data", {}) for cell in executed["cells"] for out in cell.get("outputs", [])]

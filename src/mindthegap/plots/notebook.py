@@ -28,8 +28,9 @@ def private_kernel() -> Iterator[None]:
     with tempfile.TemporaryDirectory(prefix="mindthegap-kernel-", ignore_cleanup_errors=True) as folder:
         spec = Path(folder, "kernels", KERNEL, "kernel.json")
         spec.parent.mkdir(parents=True)
-        # Errors only: the kernel warns that its messages, signed and on the loopback device, are not encrypted.
-        argv = [sys.executable, "-m", "ipykernel_launcher", "--log-level=ERROR", "-f", "{connection_file}"]
+        # Quiet: the kernel warns that its messages, signed and on the loopback device, are not encrypted, and a cell's
+        # error is in the notebook anyway.
+        argv = [sys.executable, "-m", "ipykernel_launcher", "--log-level=CRITICAL", "-f", "{connection_file}"]
         spec.write_text(json.dumps({"argv": argv, "display_name": "Python 3", "language": "python"}), encoding="utf-8")
         added = {
             "JUPYTER_PATH": os.pathsep.join(filter(None, [folder, os.environ.get("JUPYTER_PATH", "")])),
@@ -85,7 +86,25 @@ def run_notebook(
             f"{notebook}, In [{error.exec_count}]: {said.rstrip('.')} ({error.ename}); partial notebook: {log_ipynb}."
         ) from None
     with atomic_path(out_ipynb) as temporary:
-        temporary.write_bytes(log_ipynb.read_bytes())
+        temporary.write_text(_without_clock(log_ipynb), encoding="utf-8")
+
+
+def _without_clock(executed: Path) -> str:
+    """The executed notebook without times, durations, random cell ids and places on this machine.
+
+    What remains depends on the notebook, its parameters and its inputs only; the log keeps the rest.
+    """
+    import nbformat
+
+    notebook = nbformat.read(executed, as_version=4)  # type: ignore[no-untyped-call]
+    run = notebook.metadata.pop("papermill", {})
+    notebook.metadata["papermill"] = {"parameters": run.get("parameters", {}), "version": run.get("version", "")}
+    for cell in notebook.cells:
+        for name in ("papermill", "execution"):
+            cell.metadata.pop(name, None)
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell["id"] = "injected-parameters"
+    return str(nbformat.writes(notebook)) + "\n"  # type: ignore[no-untyped-call]
 
 
 def _check_parameters(notebook: Path, parameters: Mapping[str, Any]) -> None:

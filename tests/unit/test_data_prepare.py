@@ -11,7 +11,7 @@ from PIL import Image
 from pycocotools import mask as mask_api
 
 from mindthegap.config.datasets import FolderDataset
-from mindthegap.data import contact_sheet, draw_split, prepare_folder, require_same_categories
+from mindthegap.data import contact_sheet, draw_split, prepare_folder, require_same_categories, staging
 from mindthegap.data import prepare as prepare_module
 from mindthegap.data.inventory import inventory
 from mindthegap.data.registry import REGISTRY
@@ -459,3 +459,48 @@ def test_inventory_tells_present_missing_and_wrong(tmp_path):
     assert [checked[name].state for name in found] == ["present", "missing", "wrong"]
     assert "2 videos and" in checked["mine"].details[0]
     assert "607" in checked["other"].details[0]
+
+
+@pytest.mark.parametrize("indent", [None, 3])
+@pytest.mark.parametrize("first", ["annotations", "videos"])
+def test_layout_of_the_text_does_not_matter(tmp_path, indent, first):
+    content = make(videos=4)
+    content["annotations"][0]["note"] = 'a "quoted" ]}, \\ \u20ac \U0001f680'
+    ordered = {first: content[first]} | content
+    write(tmp_path / "in", content)
+    for ascii_only in (True, False):
+        text = json.dumps(ordered, indent=indent, ensure_ascii=ascii_only)
+        (tmp_path / "in/gt.json").write_text(f"\n {text}\r\n\t", encoding="utf-8")
+        _, parts = prepared(tmp_path, content)
+        assert union(parts, "annotations") == content["annotations"]
+
+
+def test_what_a_killed_run_left_is_removed(tmp_path):
+    content = make()
+    write(tmp_path / "in", content)
+    dead = tmp_path / "out" / f"{staging._OURS}{2**22 + 1}-abc"
+    alive = tmp_path / "out" / f"{staging._OURS}{os.getppid()}-abc"
+    for folder in (dead, alive):
+        folder.mkdir(parents=True)
+    prepared(tmp_path, content)
+    assert not dead.exists()
+    assert alive.exists()
+
+
+def test_statistics_of_a_known_scene(tmp_path):
+    content = make(videos=1)
+    content["videos"][0] |= {"length": 2, "file_names": ["a/0.jpg", "a/1.jpg"]}
+    boxes = [[(0, 0), (0, 0)], [(0, 3), None]]  # the second overlaps 2 of the first's 5 columns in frame 0
+    content["annotations"] = [
+        {"id": k + 1, "video_id": content["videos"][0]["id"], "category_id": 1,
+         "segmentations": [at and rle(*at) for at in places],
+         "occlusion": ["slight_occlusion", None if k else "no_occlusion"]}
+        for k, places in enumerate(boxes)
+    ]  # fmt: skip
+    write(tmp_path / "in", content)
+    manifest, _ = prepared(tmp_path, content, split=None, weights_from="other")
+    assert manifest["splits"]["diagnostic"]["statistics"] == {
+        "frames_per_video": 2, "objects_per_video": 2, "objects_per_frame": 1.5, "presence": 0.75,
+        "box_overlap_rate": 0.125, "occlusion": pytest.approx(
+            {"no_occlusion": 1 / 3, "slight_occlusion": 2 / 3, "severe_occlusion": 0}, abs=1e-4),
+    }  # fmt: skip

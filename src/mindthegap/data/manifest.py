@@ -6,24 +6,30 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mindthegap.data.statistics import dataset_statistics
 from mindthegap.errors import InputError
 from mindthegap.files import read_json, sha256_file
+from mindthegap.formats import GroundTruth
 
 SCHEMA_VERSION = 1
 
 
-def describe_split(path: Path, videos: int, annotations: int, frames: int, masks: int) -> dict[str, Any]:
-    """Counts and checksum of a split's JSON that was just written.
+def describe_split(path: Path, ground_truth: GroundTruth) -> dict[str, Any]:
+    """Counts, statistics and checksum of a split's JSON that was just written.
 
     Args:
         path: The file.
-        videos: Number of videos.
-        annotations: Number of objects.
-        frames: Number of frames of all videos.
-        masks: Number of masks that are not null.
+        ground_truth: What it says.
     """
-    counts = {"videos": videos, "annotations": annotations, "frames": frames, "masks": masks}
-    return {"file": path.name, "sha256": sha256_file(path), **counts}
+    return {
+        "file": path.name,
+        "sha256": sha256_file(path),
+        "videos": len(ground_truth.videos),
+        "annotations": len(ground_truth.objects),
+        "frames": sum(video.length for video in ground_truth.videos),
+        "masks": sum(mask is not None for item in ground_truth.objects for mask in item.segmentations),
+        "statistics": dataset_statistics(ground_truth),
+    }
 
 
 def manifest(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -209,9 +209,8 @@ def _write_part(part: Part, stage: Path) -> dict[str, Any]:
     opening = json.dumps(header, allow_nan=False)[:-1]
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
         stream.writelines(chain([opening, ', "annotations": ['], _joined(part), ["]}\n"]))
-    frames = sum(video.length for video in part.videos)
-    masks = sum(mask is not None for item in part.objects for mask in item.segmentations)
-    return describe_split(path, len(part.video_ids), len(part.positions), frames, masks)
+    content = replace(part.source.ground_truth, videos=tuple(part.videos), objects=tuple(part.objects))
+    return describe_split(path, content)
 
 
 def _joined(part: Part) -> Iterator[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +15,7 @@ from mindthegap.files import disk_errors
 
 MANIFEST = "manifest.json"
 FRAMES = "frames"
+_OURS = f".building-{socket.gethostname()}-"
 _PARTS = (FRAMES, "train.json", "diagnostic.json", MANIFEST)
 
 
@@ -33,7 +36,8 @@ def staged_dataset(out_dir: str | Path) -> Iterator[Path]:
         made = [folder for folder in (out, *out.parents) if not folder.exists()]
         try:
             out.mkdir(parents=True, exist_ok=True)
-            stage = Path(tempfile.mkdtemp(dir=out, prefix=".building-"))
+            _remove_orphans(out)
+            stage = Path(tempfile.mkdtemp(dir=out, prefix=f"{_OURS}{os.getpid()}-"))
         except (FileExistsError, NotADirectoryError):
             raise InputError(out, "", "a part of this path is a file", "choose another folder") from None
         try:
@@ -66,6 +70,14 @@ def _publish(stage: Path, out: Path) -> None:
             old.rename(stage / f"old-{part}")
         if new.is_symlink() or new.exists():
             new.rename(old)
+
+
+def _remove_orphans(out: Path) -> None:
+    """Removes what killed processes of this machine left behind."""
+    for orphan in out.glob(f"{_OURS}*"):
+        number = orphan.name.removeprefix(_OURS).split("-")[0]
+        if number.isdecimal() and not Path(f"/proc/{number}").exists() and Path("/proc/self").exists():
+            shutil.rmtree(orphan, ignore_errors=True)
 
 
 def _remove_empty(folders: list[Path]) -> None:

@@ -16,6 +16,7 @@ from PIL import Image
 from mindthegap.data.manifest import describe_split, manifest
 from mindthegap.data.staging import FRAMES, MANIFEST, staged_dataset
 from mindthegap.files import write_json
+from mindthegap.formats import read_ground_truth
 from mindthegap.progress import track
 from mindthegap.synth.annotate import FULLY_VISIBLE, HALF_VISIBLE, MIN_VISIBLE_PX, TrackWriter, add_frame
 from mindthegap.synth.plan import plan_video
@@ -115,11 +116,7 @@ def render_dataset(
             done = list(track(rendered, f"rendering {name}/{split}", len(tasks), enabled=progress))
             content = _document(spec, name, split, tasks, done)
             write_json(stage / f"{split}.json", content)
-            masks = sum(mask is not None for item in content["annotations"] for mask in item["segmentations"])
-            frames = sum(task_frames["length"] for task_frames, _ in done)
-            splits[split] = describe_split(
-                stage / f"{split}.json", len(done), len(content["annotations"]), frames, masks
-            )
+            splits[split] = describe_split(stage / f"{split}.json", read_ground_truth(stage / f"{split}.json"))
             knobs[split] = tasks[0].knobs.to_dict()
         source = {"generator": "mindthegap.synth", "version": GENERATOR_VERSION, "seed": spec.seed,
                   "preset": spec.preset, "size": [spec.height, spec.width], "knobs": knobs}  # fmt: skip

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -116,7 +117,7 @@ def _segments(masks: MaskSet, length: int, pixels: int) -> tuple[_Segments, Tabl
     runs, problems = rle.decode(masks.strings)
     assert not problems, "masks are checked when they are read"
     sizes = np.diff(runs.first)
-    counts = runs.counts.astype(np.int32 if length * pixels < 2**31 else np.int64, copy=False)
+    counts: npt.NDArray[Any] = runs.counts.astype(np.int32 if length * pixels < 2**31 else np.int64, copy=False)
     counts[0] += masks.frame[0] * pixels
     # Every mask fills its frame; what lies between two masks on the line is added to the second one's first run.
     counts[runs.first[1:-1]] += ((np.diff(masks.frame) - 1) * pixels).astype(counts.dtype)

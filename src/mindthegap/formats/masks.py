@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from pycocotools import mask as coco_mask
@@ -20,8 +20,7 @@ _REMEDY_FORM = "write null, a polygon list, or an object with size and counts"
 _REMEDY_COUNTS = "encode the mask again with pycocotools.mask.encode"
 
 
-@dataclass
-class _Pending:
+class _Pending(NamedTuple):
     """A mask waiting to be decoded: it belongs at ``target[frame]``."""
 
     target: list[RLE | None]
@@ -42,7 +41,7 @@ class MaskReader:
     problems: Problems
     any_size: bool = False
     _compressed: list[_Pending] = field(default_factory=list)
-    _strings: list[bytes] = field(default_factory=list)
+    _strings: list[str] = field(default_factory=list)
     _plain: list[_Pending] = field(default_factory=list)
     _lists: list[list[int]] = field(default_factory=list)
     _waiting: int = 0
@@ -61,48 +60,69 @@ class MaskReader:
         target: list[RLE | None] = [None] * len(masks)
         size = [video.height, video.width]
         for frame, mask in enumerate(masks):
-            if not mask and (mask is None or isinstance(mask, dict | list)):
+            if mask is None:
                 continue
-            if type(mask) is dict:
-                self._read_runs(mask, _Pending(target, frame, place, size))
-            elif type(mask) is list:
-                target[frame] = self._read_polygons(mask, f"{place}[{frame}]", size)
+            if type(mask) is dict and mask.get("size") == size and type(mask.get("counts")) is str:
+                self._queue(mask["counts"], _Pending(target, frame, place, size))
             else:
-                self.problems.add("mask form", f"{place}[{frame}]", f"is {shown(mask)}, not a mask", _REMEDY_FORM)
+                self._read_other(mask, _Pending(target, frame, place, size))
         if self._waiting > _BATCH_CHARACTERS:
             self.flush()
         return target
 
-    def _read_runs(self, mask: dict[str, Any], pending: _Pending) -> None:
-        """Queues a run-length mask after checking its form and size."""
-        counts = mask.get("counts")
-        if mask.get("size") != pending.size and not self._accept_size(mask, pending):
+    def _queue(self, counts: str, pending: _Pending) -> None:
+        """Queues a compressed mask."""
+        if not counts.isascii():
+            self._refuse_counts(counts, pending)
             return
-        if type(counts) is str and counts.isascii():
-            self._strings.append(counts.encode())
-            self._compressed.append(pending)
+        self._strings.append(counts)
+        self._compressed.append(pending)
+        self._waiting += len(counts)
+
+    def _refuse_counts(self, counts: Any, pending: _Pending) -> None:
+        """Reports ``counts`` that are no run lengths."""
+        problem = f"is {shown(counts)}, not run lengths"
+        self.problems.add("mask form", f"{pending.place}[{pending.frame}].counts", problem, _REMEDY_COUNTS)
+
+    def _read_other(self, mask: Any, pending: _Pending) -> None:
+        """Reads a mask of any form."""
+        if mask in ({}, []):
+            return
+        place = f"{pending.place}[{pending.frame}]"
+        if type(mask) is dict:
+            size = self._size(mask, pending.size, f"{place}.size")
+            if size is not None:
+                self._read_runs(mask.get("counts"), pending._replace(size=size))
+        elif type(mask) is list:
+            pending.target[pending.frame] = self._read_polygons(mask, place, pending.size)
+        else:
+            self.problems.add("mask form", place, f"is {shown(mask)}, not a mask", _REMEDY_FORM)
+
+    def _read_runs(self, counts: Any, pending: _Pending) -> None:
+        """Queues a run-length mask whose size is settled."""
+        if type(counts) is str:
+            self._queue(counts, pending)
         elif type(counts) is list and set(map(type, counts)) <= {int} and _run_lengths(counts):
             self._lists.append(counts)
             self._plain.append(pending)
+            self._waiting += len(counts)
         else:
-            problem = f"is {shown(counts)}, not run lengths"
-            self.problems.add("mask form", f"{pending.place}[{pending.frame}].counts", problem, _REMEDY_COUNTS)
-            return
-        self._waiting += len(counts)
+            self._refuse_counts(counts, pending)
 
-    def _accept_size(self, mask: dict[str, Any], pending: _Pending) -> bool:
-        """Reports a size that is not the video's, or takes it over where any size is accepted."""
-        size, place = mask.get("size"), f"{pending.place}[{pending.frame}].size"
+    def _size(self, mask: dict[str, Any], expected: list[int], place: str) -> list[int] | None:
+        """The mask's size; ``None`` after a problem."""
+        size = mask.get("size")
+        if size == expected:
+            return expected
         if not isinstance(size, list) or not _frame_size(size):
             self.problems.add("mask size", place, f"is {shown(size)}, not [height, width]", "write the frame's size")
-            return False
+            return None
         if not self.any_size:
-            height, width = pending.size
+            height, width = expected
             problem = f"is [{size[0]}, {size[1]}], but the video is [{height}, {width}] (height, width)"
             self.problems.add("mask size", place, problem, "resize the mask to the video's frames")
-            return False
-        pending.size = size
-        return True
+            return None
+        return size
 
     def _read_polygons(self, polygons: list[Any], place: str, size: list[int]) -> RLE | None:
         """Rasterises a mask given as polygons, as pycocotools does."""
@@ -119,11 +139,12 @@ class MaskReader:
     def flush(self) -> None:
         """Decodes and checks all waiting masks and puts them where they belong."""
         compressed, self._compressed = self._compressed, []
-        strings, self._strings = self._strings, []
+        texts, self._strings = self._strings, []
         plain, self._plain = self._plain, []
         lists, self._lists = self._lists, []
         self._waiting = 0
-        if strings:
+        if texts:
+            strings = [text.encode() for text in texts]
             self._place(compressed, *rle.decode(strings), strings)
         if lists:
             first = np.concatenate([[0], np.cumsum([len(counts) for counts in lists], dtype=np.int64)])

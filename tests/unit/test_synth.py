@@ -281,6 +281,12 @@ def test_a_file_in_the_way_is_named(tmp_path):
             render_dataset(spec(frames=2), out, "clips", progress=False)
 
 
+@pytest.mark.parametrize("out", ["/proc/nowhere", "/proc/self/nowhere/deep", "x" * 300])
+def test_a_folder_that_cannot_be_made_is_named(out):
+    with pytest.raises(InputError, match="cannot be made"):
+        render_dataset(spec(frames=2), out, "clips", progress=False)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -33,13 +33,8 @@ def staged_dataset(out_dir: str | Path) -> Iterator[Path]:
     out = Path(out_dir)
     _check_ours(out)
     with disk_errors(out):
-        made = [folder for folder in (out, *out.parents) if not folder.exists()]
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-            _remove_orphans(out)
-            stage = Path(tempfile.mkdtemp(dir=out, prefix=f"{_OURS}{os.getpid()}-"))
-        except (FileExistsError, NotADirectoryError):
-            raise InputError(out, "", "a part of this path is a file", "choose another folder") from None
+        made = [folder for folder in (out, *out.parents) if not os.path.exists(folder)]
+        stage = _make_stage(out, made)
         try:
             yield stage
             _publish(stage, out)
@@ -50,9 +45,24 @@ def staged_dataset(out_dir: str | Path) -> Iterator[Path]:
         shutil.rmtree(stage, ignore_errors=True)
 
 
+def _make_stage(out: Path, made: list[Path]) -> Path:
+    """Makes ``out`` and the temporary folder in it; ``made`` are the folders that did not exist before."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        _remove_orphans(out)
+        return Path(tempfile.mkdtemp(dir=out, prefix=f"{_OURS}{os.getpid()}-"))
+    except (FileExistsError, NotADirectoryError):
+        raise InputError(out, "", "a part of this path is a file", "choose another folder") from None
+    except OSError as error:
+        _remove_empty(made)
+        raise InputError(out, "", f"the folder cannot be made ({error.strerror})", "choose another folder") from None
+
+
 def _check_ours(out: Path) -> None:
     """Refuses to replace somebody's own frames."""
-    if out.exists() and not out.is_dir():
+    if not os.path.exists(out):
+        return  # also for a name that the file system cannot hold: making the folder will say so
+    if not out.is_dir():
         raise InputError(out, "", "is a file, not a folder", "choose another folder")
     frames = out / FRAMES
     if frames.is_dir() and not frames.is_symlink() and any(frames.iterdir()) and not (out / MANIFEST).is_file():

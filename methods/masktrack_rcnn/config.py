@@ -14,7 +14,7 @@ from mmengine.config import Config
 from methods.runtime import recipes
 from methods.runtime.backbones import Backbone, get_backbone
 from methods.runtime.facts import DatasetFacts
-from methods.runtime.settings import SHARED_TRAINING, merge, pick_scale
+from methods.runtime.settings import SHARED_INFERENCE, SHARED_TRAINING, merge, pick_scale
 
 NAME = "masktrack_rcnn"
 
@@ -27,11 +27,17 @@ _CPU: dict[str, Any] = {
     "rpn_samples": 64,
     "proposals": 64,
     "roi_samples": 32,
+    "positive_fraction": 0.5,
+    "finest_scale": 56,
+    "box_convs": 2,
     "box_fc": 128,
     "mask_convs": 2,
+    "roi_sampling": 2,
+    "head_norm": True,
     "embed_fc": 128,
     "embed_channels": 64,
     "frame_range": 100,
+    "photometric": True,
     "final_relu": False,
     "normalise_by": "positives",
     "symmetric_pairs": True,
@@ -44,7 +50,7 @@ _CPU: dict[str, Any] = {
 
 TRAINING: dict[str, dict[str, Any]] = {
     "smoke": {**_CPU, "steps": 12, "batch_size": 2, "log_every": 4, "channels": 32, "checkpoint_seconds": 5.0},
-    "demo": {**_CPU, "steps": 1000, "batch_size": 4, "lr": 1e-3},
+    "demo": {**_CPU, "steps": 1000, "batch_size": 8, "cpu_processes": 2, "lr": 2e-3},
     "paper": {
         **SHARED_TRAINING,
         "image_scale": (640, 360),
@@ -54,11 +60,17 @@ TRAINING: dict[str, dict[str, Any]] = {
         "rpn_samples": 64,
         "proposals": 200,
         "roi_samples": 128,
+        "positive_fraction": 0.25,
+        "finest_scale": 56,
+        "box_convs": 0,
         "box_fc": 1024,
         "mask_convs": 4,
+        "roi_sampling": 0,
+        "head_norm": False,
         "embed_fc": 1024,
         "embed_channels": 1024,
         "frame_range": 100,
+        "photometric": False,
         "final_relu": False,
         "normalise_by": "positives",
         "symmetric_pairs": False,
@@ -68,6 +80,7 @@ TRAINING: dict[str, dict[str, Any]] = {
 }
 
 _OFFICIAL_INFERENCE: dict[str, Any] = {
+    **SHARED_INFERENCE,
     "score_threshold": 0.05,
     "nms_iou": 0.5,
     "max_per_frame": None,  # None: 10, or the largest number of objects in a training frame if that is more
@@ -115,7 +128,9 @@ def build_config(
     return Config(
         {
             "model": _model(get_backbone(backbone), len(facts.classes), training, testing),
-            "train_pipeline": recipes.pair_pipeline(training["image_scale"], training["frame_range"]),
+            "train_pipeline": recipes.pair_pipeline(
+                training["image_scale"], training["frame_range"], photometric=training["photometric"]
+            ),
             "test_pipeline": recipes.frame_pipeline(training["image_scale"]),
             "optim_wrapper": (recipes.adamw if training["optimizer"] == "adamw" else recipes.sgd)(training),
             "param_scheduler": scheduler,
@@ -146,13 +161,19 @@ def _model(backbone: Backbone, classes: int, training: dict[str, Any], testing: 
     }
 
 
-def _roi_extractor(channels: int, size: int) -> dict[str, Any]:
+def _roi_extractor(training: dict[str, Any], size: int) -> dict[str, Any]:
     return {
         "type": "SingleRoIExtractor",
-        "roi_layer": {"type": "RoIAlign", "output_size": size, "sampling_ratio": 0},
-        "out_channels": channels,
+        "roi_layer": {"type": "RoIAlign", "output_size": size, "sampling_ratio": training["roi_sampling"]},
+        "out_channels": training["channels"],
         "featmap_strides": [4, 8, 16, 32],
+        "finest_scale": training["finest_scale"],
     }
+
+
+def _head_norm(training: dict[str, Any]) -> dict[str, Any] | None:
+    """Batch norm behind the pyramid's and the mask head's convolutions, which training from scratch needs."""
+    return {"type": "BN"} if training["head_norm"] else None
 
 
 def _detector(backbone: Backbone, classes: int, training: dict[str, Any], testing: dict[str, Any]) -> dict[str, Any]:
@@ -166,6 +187,7 @@ def _detector(backbone: Backbone, classes: int, training: dict[str, Any], testin
             "in_channels": list(backbone.channels),
             "out_channels": channels,
             "num_outs": training["strides"],
+            "norm_cfg": _head_norm(training),
         },
         "rpn_head": _rpn_head(channels, training),
         "roi_head": _roi_head(channels, classes, training),
@@ -202,10 +224,14 @@ def _rpn_head(channels: int, training: dict[str, Any]) -> dict[str, Any]:
 def _roi_head(channels: int, classes: int, training: dict[str, Any]) -> dict[str, Any]:
     return {
         "type": "StandardRoIHead",
-        "bbox_roi_extractor": _roi_extractor(channels, 7),
+        "bbox_roi_extractor": _roi_extractor(training, 7),
         "bbox_head": {
-            "type": "Shared2FCBBoxHead",
+            "type": "ConvFCBBoxHead",
+            "num_shared_convs": training["box_convs"],
+            "num_shared_fcs": 2,
             "in_channels": channels,
+            "conv_out_channels": channels,
+            "norm_cfg": _head_norm(training),
             "fc_out_channels": training["box_fc"],
             "roi_feat_size": 7,
             "num_classes": classes,
@@ -214,13 +240,14 @@ def _roi_head(channels: int, classes: int, training: dict[str, Any]) -> dict[str
             "loss_cls": {"type": "CrossEntropyLoss", "use_sigmoid": False, "loss_weight": 1.0},
             "loss_bbox": {"type": "L1Loss", "loss_weight": 1.0},
         },
-        "mask_roi_extractor": _roi_extractor(channels, 14),
+        "mask_roi_extractor": _roi_extractor(training, 14),
         "mask_head": {
             "type": "FCNMaskHead",
             "num_convs": training["mask_convs"],
             "in_channels": channels,
             "conv_out_channels": channels,
             "num_classes": classes,
+            "norm_cfg": _head_norm(training),
             "loss_mask": {"type": "CrossEntropyLoss", "use_mask": True, "loss_weight": 1.0},
         },
     }
@@ -268,7 +295,7 @@ def _detector_training(training: dict[str, Any]) -> dict[str, Any]:
         "rpn_proposal": _proposals(training["proposals"]),
         "rcnn": {
             "assigner": _assigner(0.5, 0.5, 0.5),
-            "sampler": _sampler(training["roi_samples"], 0.25, add_objects=True),
+            "sampler": _sampler(training["roi_samples"], training["positive_fraction"], add_objects=True),
             "mask_size": 28,
             "pos_weight": -1,
             "debug": False,
@@ -280,7 +307,7 @@ def _track_head(training: dict[str, Any]) -> dict[str, Any]:
     channels = training["channels"]
     return {
         "type": "RoITrackHead",
-        "roi_extractor": _roi_extractor(channels, 7),
+        "roi_extractor": _roi_extractor(training, 7),
         "embed_head": {
             "type": "GapRoIEmbedHead",
             "num_fcs": 2,
@@ -293,7 +320,11 @@ def _track_head(training: dict[str, Any]) -> dict[str, Any]:
         },
         "train_cfg": {
             "assigner": _assigner(0.5, 0.5, 0.5),
-            "sampler": _sampler(training["roi_samples"], 0.25, add_objects=True),
+            # Negatives have weight 0 in the matching loss, so none are drawn: the same loss for a third of the work.
+            "sampler": {
+                **_sampler(round(training["roi_samples"] * training["positive_fraction"]), 1.0, add_objects=True),
+                "neg_pos_ub": 0,
+            },
             "pos_weight": -1,
             "debug": False,
         },

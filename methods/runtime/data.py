@@ -162,6 +162,8 @@ class DatasetFolder(BaseVideoDataset):
             images = [image for image in video["images"] if any(not item["ignore_flag"] for item in image["instances"])]
             if images:
                 kept.append({**video, "images": images, "video_length": len(images)})
+        if not kept:
+            raise InputError(self.ann_file, "", "has no frame with an object to train on", "use another split")
         self._require_frames(kept)
         return kept
 
@@ -202,8 +204,6 @@ class KeyFrameSampler(Sampler):
             (video, frame) for video in range(len(dataset)) for frame in range(dataset.get_len_per_video(video))
         ]
         self.start = 0
-        if not self.keys:
-            raise InputError(dataset.ann_file, "", "has no frame with an object to train on", "use another split")
 
     def __iter__(self) -> Iterator[tuple[int, int, int]]:
         position, pass_number, order = self.rank + self.start * self.world_size, -1, np.empty(0, dtype=np.int64)

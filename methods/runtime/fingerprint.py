@@ -11,6 +11,7 @@ from typing import Any
 from methods.runtime import registry
 from methods.runtime.facts import DatasetFacts
 from mindthegap.files import sha256_file
+from mindthegap.workflow.digests import code_digest
 
 
 def digest(value: Any) -> str:
@@ -19,10 +20,10 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def code_digest(method: str) -> str:
-    """Digest of every source file the method's results depend on; moving the repository does not change it."""
-    files = registry.source_files(method)
-    return digest([[f"{path.parent.name}/{path.name}", sha256_file(path)] for path in files])
+def method_code(method: str) -> str:
+    """Digest of the sources a method's results depend on: its folder and the shared runtime, comments aside."""
+    folder = registry.method_folder(method)
+    return code_digest(folder.parent, [method, "runtime"])
 
 
 def library_versions() -> dict[str, str]:
@@ -50,7 +51,7 @@ def training_fingerprint(
         "seed": str(seed),
         "dataset": facts.sha256,
         "config": digest(config),
-        "code": code_digest(method),
+        "code": method_code(method),
         "devices": str(devices),
         "amp": str(amp),
         "init_weights": sha256_file(init_weights) if init_weights else "none",

@@ -16,7 +16,7 @@ from typing import Any
 from methods.runtime import registry
 from methods.runtime.backbones import get_backbone
 from methods.runtime.facts import DatasetFacts, read_facts
-from methods.runtime.fingerprint import code_digest, digest
+from methods.runtime.fingerprint import digest, method_code
 from methods.runtime.jobs import InferenceJob, set_up_log
 from mindthegap.errors import ConfigError, InputError
 from mindthegap.files import atomic_path, disk_errors, read_json, sha256_file, write_json
@@ -77,7 +77,7 @@ def _load(job: InferenceJob, facts: DatasetFacts) -> tuple[Any, Any, Any]:
     config = registry.load(job.method, "config").build_config(
         job.scale, trained, job.backbone, meta["settings"], job.settings
     )
-    configure_torch(config.settings["threads"], deterministic=True)
+    configure_torch(config.inference["cpu_threads"], deterministic=True)
     model = MODELS.build(config.model)
     try:
         model.load_state_dict(state, strict=True)
@@ -94,7 +94,7 @@ def _claim(parts: Path, job: InferenceJob, facts: DatasetFacts, settings: dict[s
         "weights": sha256_file(job.weights),
         "dataset": facts.sha256,
         "settings": digest(settings),
-        "code": code_digest(job.method),
+        "code": method_code(job.method),
         "devices": job.devices,
     }
     path = parts / "fingerprint.json"

@@ -20,13 +20,15 @@ PREPROCESSOR: Part = {
 }
 
 
-def pair_pipeline(image_scale: tuple[int, int], frame_range: int) -> list[Part]:
+def pair_pipeline(image_scale: tuple[int, int], frame_range: int, *, photometric: bool = False) -> list[Part]:
     """Training pipeline of the online methods: a key frame and one reference frame with one shared flip.
 
     Args:
         image_scale: Longest and shortest side in pixels, aspect ratio kept.
         frame_range: Largest distance of the reference frame, in annotated frames.
+        photometric: Whether to distort brightness, contrast, saturation, hue and channel order, alike in both frames.
     """
+    distortion: list[Part] = [{"type": "PhotoMetricDistortion"}] if photometric else []
     return [
         {"type": "UniformRefFrameSample", "num_ref_imgs": 1, "frame_range": frame_range, "filter_key_img": True},
         {
@@ -37,6 +39,7 @@ def pair_pipeline(image_scale: tuple[int, int], frame_range: int) -> list[Part]:
                 {"type": "LoadTrackAnnotations", "with_mask": True},
                 {"type": "Resize", "scale": image_scale, "keep_ratio": True},
                 {"type": "RandomFlip", "prob": 0.5},
+                *distortion,
             ],
         },
         {"type": "PackTrackInputs"},
@@ -69,11 +72,13 @@ def sgd(settings: Part) -> Part:
 
 
 def adamw(settings: Part) -> Part:
-    """AdamW with weight decay 0.05, none on norms and biases; learns from scratch in far fewer steps than SGD."""
+    """AdamW with weight decay 0.01 on everything; learns from scratch in far fewer steps than SGD.
+
+    One parameter group and the fused kernel: mmengine's per-parameter groups cost a tenth of a small network's step.
+    """
     return {
         "type": "OptimWrapper",
-        "optimizer": {"type": "AdamW", "lr": settings["lr"], "weight_decay": 0.05},
-        "paramwise_cfg": {"norm_decay_mult": 0.0, "bias_decay_mult": 0.0},
+        "optimizer": {"type": "AdamW", "lr": settings["lr"], "weight_decay": 0.01, "fused": True},
         "clip_grad": {"max_norm": settings["clip_norm"], "norm_type": 2},
     }
 

@@ -46,12 +46,6 @@ def method_folder(name: str) -> Path:
     return _ROOT / name
 
 
-def source_files(name: str) -> tuple[Path, ...]:
-    """Python files that a result of the method depends on: its own folder and the shared runtime, sorted."""
-    folders = (method_folder(name), _ROOT / "runtime")
-    return tuple(sorted(path for folder in folders for path in folder.rglob("*.py")))
-
-
 def load(name: str, part: str) -> ModuleType:
     """Imports ``methods.<name>.<part>``, e.g. ``config``, ``model`` or ``checkpoint``."""
     method_folder(name)

@@ -13,13 +13,16 @@ SHARED_TRAINING: dict[str, Any] = {
     "epochs": 12.0,  # passes over all annotated frames
     "batch_size": 8,  # items per step over all devices together, so that results do not depend on their number
     "workers": 2,  # data loading processes per device; 0 loads in the main process
-    "threads": 2,  # CPU threads of the arithmetic; part of the result, hence not taken from the machine
+    "cpu_threads": 2,  # CPU threads over all processes; part of the result, hence not taken from the machine
     "cpu_processes": 1,  # data-parallel processes of a CPU run
     "log_every": 50,  # steps per record of history.jsonl
     "checkpoint_seconds": 600.0,  # shortest time between two checkpoints
     "lr": 1e-3,
     "clip_norm": 35.0,  # L2 norm that gradients are clipped to
 }
+
+# Inference settings every method has.
+SHARED_INFERENCE: dict[str, Any] = {"cpu_threads": 2}
 
 # They decide how a run is carried out, not what comes out of it: a change must not discard work in progress.
 NOT_IN_FINGERPRINT = ("workers", "checkpoint_seconds")

@@ -42,6 +42,16 @@ def build_method_config(job: TrainingJob, facts: DatasetFacts) -> Config:
     return registry.load(job.method, "config").build_config(job.scale, facts, job.backbone, job.settings)
 
 
+def _world_size() -> int:
+    """Number of training processes, as torchrun tells it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def _lasting_settings(config: Config) -> dict[str, Any]:
+    """The settings that decide what comes out."""
+    return {key: value for key, value in config.settings.to_dict().items() if key not in NOT_IN_FINGERPRINT}
+
+
 def _loader(config: Config, job: TrainingJob, facts: DatasetFacts, world_size: int) -> dict[str, Any]:
     total, workers = config.settings["batch_size"], config.settings["workers"]
     if total % world_size:
@@ -75,7 +85,7 @@ def _hooks(config: Config, job: TrainingJob) -> list[dict[str, Any]]:
 
 def _runner(config: Config, job: TrainingJob, facts: DatasetFacts, resume_from: Path | None) -> Runner:
     """Mmengine's Runner for the job, on the CPU or on this process's GPU."""
-    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    world_size = _world_size()
     optim_wrapper = dict(config.optim_wrapper)
     if job.amp:
         optim_wrapper |= {"type": "AmpOptimWrapper", "loss_scale": "dynamic"}
@@ -131,7 +141,7 @@ def run(job: TrainingJob) -> None:
     set_up_log("mindthegap.training")
     facts = read_facts(job.dataset_dir, "train")
     config = build_method_config(job, facts)
-    configure_torch(config.settings["threads"], deterministic=True)
+    configure_torch(max(1, config.settings["cpu_threads"] // _world_size()), deterministic=True)
     distributed = "RANK" in os.environ
     if distributed and job.devices == 0:
         torch_dist.init_process_group(backend="gloo")  # mmengine would take NCCL and a GPU for granted
@@ -151,8 +161,7 @@ def run(job: TrainingJob) -> None:
 
 
 def _fingerprint(job: TrainingJob, facts: DatasetFacts, config: Config) -> dict[str, str]:
-    relevant = config.to_dict()
-    relevant["settings"] = {key: value for key, value in relevant["settings"].items() if key not in NOT_IN_FINGERPRINT}
+    relevant = config.to_dict() | {"settings": _lasting_settings(config)}
     return training_fingerprint(
         method=job.method,
         backbone=job.backbone,
@@ -189,7 +198,7 @@ def _write_outputs(
         "category_ids": list(facts.category_ids),
         "identities": facts.identities,
         "max_objects_per_frame": facts.max_objects_per_frame,
-        "settings": config.settings,
+        "settings": _lasting_settings(config),
         "steps": config.steps,
         "fingerprint": digest(fingerprint),
         "code": fingerprint["code"],

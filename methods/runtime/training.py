@@ -12,6 +12,7 @@ from types import FrameType
 from methods.runtime import registry
 from methods.runtime.backbones import get_backbone
 from methods.runtime.jobs import TrainingJob
+from methods.runtime.settings import merge, pick_scale
 from mindthegap.errors import ConfigError, InputError, MindTheGapError
 
 __all__ = ["TrainingJob", "train"]
@@ -34,13 +35,19 @@ def train(job: TrainingJob) -> None:
         raise InputError(job.init_weights, "", "there is no such initial checkpoint", remedy)
     if job.amp and job.devices == 0:
         raise ConfigError(f"{job.method}: amp needs a GPU; set amp to false or give the job a GPU.")
-    processes = job.devices or int(job.settings.get("cpu_processes", 1))
+    processes = job.devices or _cpu_processes(job)
     if job.devices == 0:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # a CPU run stays one on a machine with GPUs
     if processes > 1:
         _launch(job, processes)
     else:
         run_in_this_process(job)
+
+
+def _cpu_processes(job: TrainingJob) -> int:
+    """Data-parallel processes of a CPU run, from the job or the method's default for the scale."""
+    defaults = pick_scale(job.method, registry.load(job.method, "config").TRAINING, job.scale)
+    return int(merge(f"{job.method} ({job.scale})", defaults, job.settings)["cpu_processes"])
 
 
 def run_in_this_process(job: TrainingJob) -> None:

@@ -48,7 +48,7 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         content = torch.load(path, map_location="cpu", weights_only=True)
         return content["state_dict"], dict(content["meta"])
     except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = _first_line(error)
         raise InputError(path, "", f"is not a usable weights file ({reason})", "train the method again") from None
 
 
@@ -63,7 +63,7 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        reason = str(error).splitlines()[0]
+        reason = _first_line(error)
         raise InputError(path, "", f"cannot be read as weights only ({reason})", "use a plain state dict") from None
     for key in ("state_dict", "model"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
@@ -84,6 +84,11 @@ def require_meta(path: Path, meta: dict[str, Any], expected: dict[str, Any]) -> 
         if meta.get(key) != value:
             problem = f"the weights are of {key} {_shown(meta.get(key))}, not {_shown(value)}"
             raise InputError(path, f"meta.{key}", problem, "give the weights that were trained for this experiment")
+
+
+def _first_line(error: Exception) -> str:
+    """PyTorch's messages are paragraphs with instructions; their first line names the cause."""
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 def _shown(value: Any) -> str:

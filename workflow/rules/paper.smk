@@ -9,13 +9,13 @@ rule draw_paper_item:
     output:
         report(
             f"{OUT}/paper/{{item}}/{{item}}.png",
-            caption="../report/{item}.rst",
+            caption="../report/paper_item.rst",
             category="Paper",
             labels={"item": "{item}", "kind": "figure"},
         ),
         report(
             f"{OUT}/paper/{{item}}/{{item}}.csv",
-            caption="../report/{item}.rst",
+            caption="../report/paper_item.rst",
             category="Paper",
             labels={"item": "{item}", "kind": "data"},
         ),

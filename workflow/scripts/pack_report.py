@@ -24,7 +24,7 @@ def main() -> None:
             "--snakefile",
             snakemake.params.snakefile,
         ]
-        command += ["--configfile", snakemake.input.config, "--report", str(temporary), "--nolock", "--quiet", "all"]
+        command += ["--configfile", snakemake.input.config, "--nolock", "--report", str(temporary)]
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
         print(done.stdout)
         if done.returncode != 0:

@@ -25,6 +25,7 @@ from mindthegap.files import disk_errors
 app = typer.Typer(
     help="Why a Video Instance Segmentation method loses AP: tracking, classification and segmentation gaps.",
     no_args_is_help=True,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

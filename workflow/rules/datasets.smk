@@ -12,7 +12,7 @@ rule render_dataset:
     benchmark:
         f"{OUT}/benchmarks/datasets/{{dataset}}.jsonl"
     wildcard_constraints:
-        dataset=one_of(SYNTHETIC),
+        dataset=one_of(filter(trains, SYNTHETIC)),
     conda:
         "../../envs/mindthegap.yaml"
     threads: ask("dataset", "cpus")
@@ -31,6 +31,16 @@ rule render_dataset:
         "../scripts/prepare_dataset.py"
 
 
+# Weights come from another dataset: there is nothing to train on, so no train.json.
+use rule render_dataset as render_diagnostic_dataset with:
+    output:
+        diagnostic=f"{OUT}/datasets/{{dataset}}/diagnostic.json",
+        manifest=f"{OUT}/datasets/{{dataset}}/manifest.json",
+        frames=directory(f"{OUT}/datasets/{{dataset}}/frames"),
+    wildcard_constraints:
+        dataset=one_of(name for name in SYNTHETIC if not trains(name)),
+
+
 rule prepare_folder:
     input:
         lambda wildcards: existing(CONFIG.datasets[wildcards.dataset].annotations),
@@ -43,7 +53,7 @@ rule prepare_folder:
     benchmark:
         f"{OUT}/benchmarks/datasets/{{dataset}}.jsonl"
     wildcard_constraints:
-        dataset=one_of(FOLDERS),
+        dataset=one_of(filter(trains, FOLDERS)),
     conda:
         "../../envs/mindthegap.yaml"
     threads: ask("dataset", "cpus")
@@ -60,6 +70,14 @@ rule prepare_folder:
         "Checking and splitting {wildcards.dataset}"
     script:
         "../scripts/prepare_dataset.py"
+
+
+use rule prepare_folder as prepare_diagnostic_folder with:
+    output:
+        diagnostic=f"{OUT}/datasets/{{dataset}}/diagnostic.json",
+        manifest=f"{OUT}/datasets/{{dataset}}/manifest.json",
+    wildcard_constraints:
+        dataset=one_of(name for name in FOLDERS if not trains(name)),
 
 
 rule draw_contact_sheet:

@@ -17,9 +17,9 @@ def main() -> None:
 
     executed = next(path for path in snakemake.output if path.endswith(".ipynb"))
     parameters = {
-        "gaps": [str(Path(path).resolve()) for path in snakemake.input.gaps],
-        "tracks": [str(Path(path).resolve()) for path in snakemake.input.tracks],
-        "output": str(Path(executed).resolve().with_suffix("")),
+        "gaps": list(snakemake.input.gaps),
+        "tracks": list(snakemake.input.tracks),
+        "output": str(Path(executed).with_suffix("")),
         "title": snakemake.params.title,
     }
     run_notebook(Path(snakemake.input.notebook), Path(executed), parameters, Path(snakemake.log.notebook))

@@ -2,9 +2,10 @@
 
 import subprocess
 import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from mindthegap.files import atomic_path
 from mindthegap.workflow import door
 
 if TYPE_CHECKING:
@@ -14,21 +15,17 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """The lock is held by the parent, which waits; nothing else writes."""
-    with atomic_path(snakemake.output[0]) as temporary:
-        command = [
-            sys.executable,
-            "-m",
-            "snakemake",
-            *snakemake.params.targets,
-            "--snakefile",
-            snakemake.params.snakefile,
-        ]
-        command += ["--configfile", snakemake.input.config, "--nolock", "--report", str(temporary)]
+    """The lock is held by the parent, which waits; nothing else writes. The archive's folder is named by its file."""
+    target = Path(snakemake.output[0])
+    with TemporaryDirectory(dir=target.parent, prefix=".report-") as folder:
+        archive = Path(folder) / target.name
+        command = [sys.executable, "-m", "snakemake", "--snakefile", snakemake.params.snakefile, "--nolock"]
+        command += ["--configfile", snakemake.input.config, "--report", str(archive), "--", *snakemake.params.targets]
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
         print(done.stdout)
         if done.returncode != 0:
             raise RuntimeError(f"snakemake --report ended with exit code {done.returncode}; its output is above")
+        archive.replace(target)
 
 
 with door(snakemake):

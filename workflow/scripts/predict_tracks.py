@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 def main() -> None:
     """Hands the rule's values to the runtime."""
     from methods.runtime.inference import infer
-
     from methods.runtime.jobs import InferenceJob
 
     params = snakemake.params

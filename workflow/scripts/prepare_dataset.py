@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mindthegap.config import parse_dataset
-
 from mindthegap.workflow import door
 
 if TYPE_CHECKING:

@@ -28,8 +28,9 @@ import pulp
 
 from mindthegap.oracle.sums import TWENTIETHS
 
-_LOWER_FIRST = 1e-6
-"""Relative extra worth of a lower threshold, so that solutions of equal worth do not differ between thresholds."""
+_HIGHER_FIRST = 1e-6
+"""Relative extra worth of a higher threshold: it decides between solutions of equal worth. AP grows most with the first
+object found at a threshold, and the high ones are where objects are still missing."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,8 @@ def tight_model(
     problem = pulp.LpProblem("tight", pulp.LpMaximize)
     x = {e: pulp.LpVariable(f"x_{e.frame}_{e.query}_{e.object}", cat=pulp.LpBinary) for e in edges}
     z = {(g, k): pulp.LpVariable(f"z_{g}_{k}", cat=pulp.LpBinary) for g, ks in thresholds.items() for k in ks}
-    highest = int(TWENTIETHS[-1])
-    problem += pulp.lpSum(weights[g] * (1 + _LOWER_FIRST * (highest - k)) * z[g, k] for g, k in z)
+    lowest = int(TWENTIETHS[0])
+    problem += pulp.lpSum(weights[g] * (1 + _HIGHER_FIRST * (k - lowest)) * z[g, k] for g, k in z)
     _at_most_one(problem, x, lambda e: ("mask", e.frame, e.query))
     _at_most_one(problem, x, lambda e: ("object", e.frame, e.object))
     own: dict[int, list[Edge]] = defaultdict(list)

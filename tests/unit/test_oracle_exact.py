@@ -1,0 +1,258 @@
+"""The oracle's optimum is the optimum: fast paths, component programs and whole-video programs against brute force."""
+
+import itertools
+import os
+import time
+from dataclasses import replace
+
+import numpy as np
+import pulp
+import pytest
+from oracle_cases import all_linkings, brute_force, clashing_video, contested_video, table
+from scipy.optimize import linear_sum_assignment
+
+from mindthegap.errors import MindTheGapError
+from mindthegap.evaluation import IOU_THRESHOLDS
+from mindthegap.oracle import SolverSettings, Stage, available_solvers, hits, iou, link, linked_sums
+from mindthegap.oracle.assignment import frame_iou, link_by_frame
+from mindthegap.oracle.dinkelbach import best_linking
+from mindthegap.oracle.gates import allowed, gated_intersection
+from mindthegap.oracle.solving import maximise
+from mindthegap.oracle.sums import TWENTIETHS
+from mindthegap.oracle.whole import label_program, whole_video_optimum
+
+SOLVERS = available_solvers()
+ALMOST_ONE = 1 - 1e-10
+
+
+def reached(video, linking, weights):
+    return float(hits(*linked_sums(video, linking.chosen)) @ weights)
+
+
+def check_instance(video, rng, solver, *, whole, stage):
+    """Compares linking (and the whole program) with brute force; returns the number of programs solved."""
+    settings = SolverSettings(solver)
+    weights = 1 / rng.integers(1, 4, len(video.object_id))
+    best = brute_force(video, allowed(video, stage), weights)
+    linking = link(video, stage, weights=weights, settings=settings, compare_thresholds=False)
+    assert reached(video, linking, weights) == pytest.approx(best, abs=1e-9)
+    assert all(solve.optimal and solve.status == "optimal" for solve in linking.solves)
+    assert_valid(video, linking.chosen)
+    if whole:
+        solution, chosen = whole_video_optimum(video, stage, weights=weights, settings=settings)
+        assert solution.optimal
+        assert float(hits(*linked_sums(video, chosen)) @ weights) == pytest.approx(best, abs=1e-9)
+    return len(linking.solves)
+
+
+def assert_valid(video, chosen):
+    """R1 and R2: a mask is used at most once per frame, and only where it is on the object."""
+    for t in range(video.length):
+        used = chosen[t][chosen[t] >= 0]
+        assert len(used) == len(set(used.tolist()))
+        assert all(video.intersection[t, q, g] > 0 for g, q in enumerate(chosen[t]) if q >= 0)
+
+
+@pytest.mark.parametrize(("make", "videos", "programs"), [(contested_video, 350, 1), (clashing_video, 150, 60)])
+def test_linking_equals_brute_force(make, videos, programs):
+    """500 videos; every fifth is also solved as one program."""
+    rng = np.random.default_rng(1)
+    solved = 0
+    for i in range(videos):
+        stage = Stage.TRACKING if i % 2 else Stage.BOTH
+        solved += check_instance(make(rng, classes=1 + i % 3 // 2), rng, "HiGHS", whole=i % 5 == 0, stage=stage)
+    assert solved >= programs
+
+
+@pytest.mark.skipif("CBC" not in SOLVERS, reason="CBC's binary is not available here")
+def test_cbc_equals_brute_force():
+    rng = np.random.default_rng(2)
+    solved = [check_instance(clashing_video(rng), rng, "CBC", whole=i % 3 == 0, stage=Stage.BOTH) for i in range(30)]
+    assert sum(solved) > 8
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("MINDTHEGAP_SLOW" not in os.environ, reason="two minutes; set MINDTHEGAP_SLOW=1")
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_linking_and_whole_program_equal_brute_force_on_500_videos(solver):
+    rng = np.random.default_rng(3)
+    for i in range(500):
+        make = contested_video if i % 2 else clashing_video
+        for stage in (Stage.TRACKING, Stage.BOTH):
+            check_instance(make(rng, classes=1 + i % 3), rng, solver, whole=True, stage=stage)
+
+
+def test_best_linking_reaches_the_largest_track_iou():
+    """Dinkelbach per object alone, against every linking of 150 videos (two stages each: 300 checks)."""
+    rng = np.random.default_rng(4)
+    for _ in range(150):
+        video = contested_video(rng, classes=2)
+        for stage in (Stage.TRACKING, Stage.BOTH):
+            gate = allowed(video, stage)
+            chosen = best_linking(gated_intersection(video, gate), video.query_area, video.object_area)
+            largest = iou(*all_linkings(video, gate)).max(axis=0)
+            np.testing.assert_allclose(iou(*linked_sums(video, chosen)), largest, rtol=0, atol=1e-15)
+
+
+def test_best_linking_on_huge_masks_does_not_overflow():
+    big = 2**30
+    shared, area = np.full((60, 2, 1), big, np.int64), np.full((60, 2), big + 7, np.int64)
+    chosen = best_linking(shared * 16, area * 16, np.full((60, 1), big * 16, np.int64))
+    assert (chosen == 0).all()
+
+
+def test_threshold_test_is_the_evaluators():
+    """20 I >= k U decides as the float comparison, also where the IoU is exactly a threshold."""
+    rng = np.random.default_rng(5)
+    union = rng.integers(1, 10**9, 20_000)
+    shared = np.minimum(union, union * rng.choice(TWENTIETHS, 20_000) // 20 + rng.integers(-1, 2, 20_000))
+    exact = np.arange(20, 2000, 20)
+    for k in TWENTIETHS:
+        union, shared = np.append(union, exact), np.append(shared, exact // 20 * k)
+    expected = (iou(shared, union)[:, None] >= np.minimum(IOU_THRESHOLDS, ALMOST_ONE)).sum(axis=1)
+    np.testing.assert_array_equal(hits(shared, union), expected)
+    assert hits(0, 0) == 0
+
+
+def test_single_linking_never_beats_one_linking_per_threshold():
+    rng = np.random.default_rng(6)
+    more = 0
+    for _ in range(15):
+        for solve in link(clashing_video(rng), Stage.BOTH).solves:
+            assert solve.per_threshold_bound >= solve.value - 1e-9
+            more += solve.per_threshold_bound > solve.value + 1e-6
+    assert more  # they do differ on some
+
+
+def test_iou_objective_is_the_assignment_of_each_frame():
+    """Fast path, assignment, LP relaxation, integer program (labels free) and brute force give one value."""
+    rng = np.random.default_rng(7)
+    for i in range(40):
+        video = contested_video(rng)
+        worth = frame_iou(video, gated_intersection(video, allowed(video, Stage.BOTH)))
+        linking = link(video, Stage.BOTH, "iou")
+        value = chosen_worth(worth, linking.chosen)
+        assignment = sum(w[linear_sum_assignment(w, maximize=True)].sum() for w in worth)
+        assert value == pytest.approx(assignment, abs=1e-12)
+        assert_valid(video, linking.chosen)
+        model = label_program(video, worth, free=True)
+        assert maximise(model.problem, SolverSettings(), 1e9).value == pytest.approx(value, abs=1e-6)
+        if i < 10:
+            model.problem.solve(pulp.HiGHS(msg=False, mip=False))
+            assert pulp.value(model.problem.objective) == pytest.approx(value, abs=1e-6)
+
+
+def chosen_worth(worth, chosen):
+    return float(sum(worth[t, q, g] for t in range(len(worth)) for g, q in enumerate(chosen[t]) if q >= 0))
+
+
+def test_label_program_with_fixed_labels_is_the_class_gated_stage():
+    rng = np.random.default_rng(8)
+    for _ in range(30):
+        video = contested_video(rng, classes=2)
+        every = frame_iou(video, gated_intersection(video, allowed(video, Stage.BOTH)))
+        gated = frame_iou(video, gated_intersection(video, allowed(video, Stage.TRACKING)))
+        fixed = maximise(label_program(video, every, gated=True).problem, SolverSettings(), 1e9)
+        assert fixed.value == pytest.approx(chosen_worth(gated, link_by_frame(gated)), abs=1e-6)
+        voted = maximise(label_program(video, every).problem, SolverSettings(), 1e9)
+        free = maximise(label_program(video, every, free=True).problem, SolverSettings(), 1e9)
+        assert fixed.value - 1e-6 <= voted.value <= free.value + 1e-6
+
+
+def test_label_program_decides_one_class_per_track():
+    """y free equals the best choice of one class per object, found by trying all of them."""
+    rng = np.random.default_rng(9)
+    coupled = 0
+    for _ in range(25):
+        video = contested_video(rng, classes=3)
+        worth = frame_iou(video, gated_intersection(video, allowed(video, Stage.BOTH)))
+        best = 0.0
+        for labels in itertools.product((1, 2, 3), repeat=len(video.object_id)):
+            relabelled = replace(video, object_category=np.array(labels))
+            part = frame_iou(video, gated_intersection(video, allowed(relabelled, Stage.TRACKING)))
+            best = max(best, chosen_worth(part, link_by_frame(part)))
+        model = label_program(video, worth)
+        solution = maximise(model.problem, SolverSettings(), 1e9)
+        assert solution.value == pytest.approx(best, abs=1e-6)
+        for g in range(len(video.object_id)):
+            assert sum(v.varValue for (o, _), v in model.y.items() if o == g) in (0, pytest.approx(1))
+        coupled += best < maximise(label_program(video, worth, free=True).problem, SolverSettings(), 1e9).value - 1e-6
+    assert coupled
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_time_limit_gives_bounds_and_says_so(solver):
+    rng = np.random.default_rng(10)
+    unproven = 0
+    for _ in range(3):
+        video = hard_video(rng)
+        start = time.perf_counter()
+        quick = SolverSettings(solver, 0.001)
+        linking = link(video, Stage.BOTH, settings=quick, compare_thresholds=False)
+        assert time.perf_counter() - start < 20
+        value = reached(video, linking, np.ones(len(video.object_id)))
+        for solve in linking.solves:
+            assert solve.bound >= solve.value
+            assert value >= solve.value - 1e-9
+            if not solve.optimal:
+                unproven += 1
+                assert solve.status != "optimal"
+                assert solve.relative_gap > 0
+    assert unproven
+
+
+def hard_video(rng, objects=4, frames=60):
+    """A third of the frames has clean masks, the others only masks that merge two objects."""
+    object_area = rng.integers(200, 400, (frames, objects))
+    shared = np.zeros((frames, objects, objects), int)
+    for t in range(frames):
+        if t < frames // 3:
+            shared[t, range(objects), range(objects)] = object_area[t] * 9 // 10
+            continue
+        for q in range(2):
+            for g in rng.permutation(objects)[:2]:
+                shared[t, q, g] = round(object_area[t, g] * rng.uniform(0.9, 1.0))
+    return table(shared, shared.sum(2) + rng.integers(0, 20, (frames, objects)), object_area)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_unproven_value_is_below_the_true_optimum_and_its_bound_is_not(solver):
+    rng = np.random.default_rng(11)
+    for _ in range(6):
+        video = clashing_video(rng)
+        weights = np.ones(len(video.object_id))
+        best = brute_force(video, allowed(video, Stage.BOTH), weights)
+        linking = link(video, Stage.BOTH, settings=SolverSettings(solver, 1e-6), compare_thresholds=False)
+        assert reached(video, linking, weights) <= best + 1e-9
+        assert sum(s.bound for s in linking.solves) <= 10 * len(weights) + 1e-9
+        if len(linking.solves) == 1 and len(linking.solves[0].objects) == len(weights):
+            assert linking.solves[0].bound >= best - 1e-6
+
+
+def test_settings_are_checked():
+    with pytest.raises(MindTheGapError, match="HiGHS or CBC"):
+        SolverSettings("Gurobi")  # type: ignore[arg-type]
+    for limit in (0, -1, float("nan"), float("inf")):
+        with pytest.raises(MindTheGapError, match="seconds above 0"):
+            SolverSettings("HiGHS", limit)
+
+
+@pytest.mark.parametrize("stage", list(Stage))
+@pytest.mark.parametrize("objective", ["tight", "iou"])
+def test_nothing_to_link(stage, objective):
+    for frames, queries, objects in ((3, 0, 2), (3, 2, 0), (0, 0, 0)):
+        rows = [(q, 1, 0.5) for q in range(queries)]
+        empty = table(
+            np.zeros((frames, queries, objects)), np.ones((frames, queries)), np.ones((frames, objects)), rows=rows
+        )
+        linking = link(empty, stage, objective)
+        assert linking.chosen.shape == (frames, objects)
+        assert (linking.chosen == -1).all()
+
+
+def test_crowds_get_nothing_and_absent_frames_no_mask():
+    video = table([[[10, 0]], [[0, 10]]], [[10], [10]], [[10, 0], [0, 10]], crowd=[False, True])
+    for stage in Stage:
+        chosen = link(video, stage).chosen
+        assert (chosen[:, 1] == -1).all()
+    assert link(video, Stage.BOTH).chosen[:, 0].tolist() == [0, -1]

@@ -72,6 +72,32 @@ def test_split_is_stratified(tmp_path):
         assert rare & rest
 
 
+def test_only_demanding_videos_are_drawn_where_asked(tmp_path):
+    content = make(videos=40)
+    heavy = {video["id"] for video in content["videos"] if video["id"] % 2}
+    for item in content["annotations"]:
+        level = "severe_occlusion" if item["video_id"] in heavy else "no_occlusion"
+        item["occlusion"] = [level if mask else None for mask in item["segmentations"]]
+    write(tmp_path / "in", content)
+    demands = {"frames": 4, "density": 1.2, "occlusion": 0.5}
+    manifest, parts = prepared(tmp_path, content, split={"diagnostic_fraction": 0.5, "at_least": demands})
+    objects = {v["id"]: [i for i in content["annotations"] if i["video_id"] == v["id"]] for v in content["videos"]}
+    fit = {
+        video["id"]
+        for video in content["videos"]
+        if video["length"] >= 4
+        and video["id"] in heavy
+        and sum(bool(mask) for i in objects[video["id"]] for mask in i["segmentations"]) / video["length"] >= 1.2
+    }
+    drawn = {video["id"] for video in parts["diagnostic"]["videos"]}
+    assert drawn < fit
+    assert len(drawn) == round(len(fit) / 2) > 1
+    assert len(parts["train"]["videos"]) == 40 - len(drawn)
+    assert manifest["split_recipe"]["at_least"] == demands
+    with pytest.raises(InputError, match="no video reaches"):
+        prepared(tmp_path, content, split={"diagnostic_fraction": 0.5, "at_least": {"frames": 99}})
+
+
 def test_a_category_that_occurs_once_is_trained_on(tmp_path):
     content = make(videos=20)
     for item in content["annotations"]:

@@ -117,6 +117,16 @@ class SyntheticDataset(_Section):
         return preset_knobs(self.preset).changed(**given)
 
 
+class Demands(_Section):
+    """What a video must reach to be drawn for diagnosis, e.g. the long, dense, heavily occluded part of OVIS."""
+
+    frames: int = Field(1, ge=1, description="Frames of the video.")
+    density: float = Field(0.0, ge=0.0, description="Visible objects per frame, the mean over the video.")
+    occlusion: float = Field(
+        0.0, ge=0.0, le=0.75, description="OVIS occlusion score (0 to 0.75), the mean over the video's objects."
+    )
+
+
 class FolderSplit(_Section):
     """Which videos are diagnosed; the others are trained on. Exactly one of the three ways is written."""
 
@@ -124,6 +134,9 @@ class FolderSplit(_Section):
         None, gt=0.0, lt=1.0, description="Share of the videos that is diagnosed, drawn by seed and stratified."
     )
     seed: int = Field(0, ge=0, description="Seed of the draw.")
+    at_least: Demands | None = Field(
+        None, description="Draw from videos that reach these values; diagnostic_fraction then is a share of them."
+    )
     diagnostic_list: str | None = Field(
         None, description="Text file with one name of a diagnosed video per line, e.g. a split that a paper published."
     )
@@ -140,6 +153,8 @@ class FolderSplit(_Section):
         given = [way for way in ways if getattr(self, way) is not None]
         if len(given) != 1:
             raise ValueError(f"exactly one of {', '.join(ways)} is needed, not {' and '.join(given) or 'none'}")
+        if self.at_least is not None and self.diagnostic_fraction is None:
+            raise ValueError("at_least: goes with diagnostic_fraction only; remove it")
         if self.diagnostic_frames is not None and self.diagnostic_annotations is None:
             raise ValueError("diagnostic_frames: goes with diagnostic_annotations only; remove it")
         return self

@@ -13,7 +13,7 @@ from mindthegap.data.frames import check_frames, link_frames
 from mindthegap.data.manifest import describe_split, manifest
 from mindthegap.data.registry import require_registered
 from mindthegap.data.source import Source, read_source
-from mindthegap.data.splitting import draw_split, listed_split
+from mindthegap.data.splitting import demanding, draw_split, listed_split
 from mindthegap.data.staging import FRAMES, MANIFEST, staged_dataset
 from mindthegap.errors import InputError
 from mindthegap.files import atomic_path, sha256_file, write_json
@@ -129,7 +129,11 @@ def _divide(spec: FolderDataset, source: Source, progress: bool) -> tuple[list[P
     else:
         assert split.diagnostic_fraction is not None, "FolderSplit asks for exactly one way"
         recipe = {"how": "drawn and stratified", "fraction": split.diagnostic_fraction, "seed": split.seed}
-        chosen = draw_split(source.ground_truth, split.diagnostic_fraction, split.seed)
+        among = None
+        if split.at_least is not None:
+            recipe["at_least"] = split.at_least.model_dump()
+            among = demanding(source.ground_truth, **recipe["at_least"])
+        chosen = draw_split(source.ground_truth, split.diagnostic_fraction, split.seed, among=among)
     parts = [Part("diagnostic", source, root, chosen)]
     if spec.weights_from is None:
         parts.insert(0, Part("train", source, root, everything - chosen))

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from mindthegap.errors import InputError
+from mindthegap.evaluation import occlusion_score
 from mindthegap.files import read_text
 from mindthegap.formats import GroundTruth
 
@@ -16,7 +17,9 @@ _BINS = 3
 _WEIGHTS = {"no_occlusion": 0.0, "slight_occlusion": 0.25, "severe_occlusion": 0.75}
 
 
-def draw_split(ground_truth: GroundTruth, fraction: float, seed: int) -> frozenset[int]:
+def draw_split(
+    ground_truth: GroundTruth, fraction: float, seed: int, *, among: frozenset[int] | None = None
+) -> frozenset[int]:
     """Draws the diagnosed videos.
 
     Videos whose frames lie in one folder stay together. Labels (categories; thirds of length, density and occlusion)
@@ -27,23 +30,55 @@ def draw_split(ground_truth: GroundTruth, fraction: float, seed: int) -> frozens
         ground_truth: All videos.
         fraction: Share (0-1, exclusive) of the videos to diagnose; at least one group goes to either side.
         seed: Decides the order among equals; the order of the file does not matter.
+        among: Ids of the videos that may be drawn, see ``demanding``; ``fraction`` is a share of them. None: all.
 
     Returns:
         Ids of the diagnosed videos.
 
     Raises:
-        InputError: There are fewer than two videos to divide.
+        InputError: There are fewer than two videos to divide, or none that may be drawn.
     """
     groups = _groups(ground_truth)
     if len(groups) < 2:
         problem = f"has {len(groups)} video to divide into train and diagnostic"
         raise InputError(ground_truth.path, "videos", problem, "give more videos, or take weights from another dataset")
-    names = sorted(groups)
+    names = sorted(name for name, ids in groups.items() if among is None or among.issuperset(ids))
+    if not names:
+        remedy = "lower split.at_least"
+        raise InputError(ground_truth.path, "videos", "no video reaches what split.at_least asks for", remedy)
     order = [names[k] for k in np.random.default_rng(seed).permutation(len(names))]
     labels = _labels(ground_truth, groups)
-    wanted = min(max(1, round(fraction * len(names))), len(names) - 1)
+    wanted = min(max(1, round(fraction * len(names))), len(groups) - 1)
     chosen = _spread(order, labels, wanted)
     return frozenset(video for name in chosen for video in groups[name])
+
+
+def demanding(ground_truth: GroundTruth, frames: int, density: float, occlusion: float) -> frozenset[int]:
+    """Ids of the videos that are long, dense and occluded enough.
+
+    Args:
+        ground_truth: All videos; regions of many objects (``iscrowd``) do not count.
+        frames: Least number of frames.
+        density: Least number of visible objects per frame, the mean over the video.
+        occlusion: Least OVIS occlusion score (0-0.75), the mean over the video's graded objects; a video without any
+            grade has 0.
+    """
+    masks: Counter[int] = Counter()
+    scores: dict[int, list[float]] = {}
+    for item in ground_truth.objects:
+        if item.iscrowd:
+            continue
+        masks[item.video_id] += sum(mask is not None for mask in item.segmentations)
+        if any(level is not None for level in item.occlusion or ()):
+            scores.setdefault(item.video_id, []).append(occlusion_score(item.occlusion or ()))
+    means = {number: sum(values) / len(values) for number, values in scores.items()}
+    return frozenset(
+        video.id
+        for video in ground_truth.videos
+        if video.length >= frames
+        and masks[video.id] >= density * video.length
+        and means.get(video.id, 0.0) >= occlusion
+    )
 
 
 def _groups(ground_truth: GroundTruth) -> dict[str, list[int]]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 
 import pytest
 from data_folders import HEIGHT, WIDTH, make, prepared, write
@@ -9,6 +10,7 @@ from PIL import Image
 
 from mindthegap.data import prepare as prepare_module
 from mindthegap.errors import InputError, MindTheGapError
+from mindthegap.formats import read_ground_truth
 
 
 def _set(content, path, value):
@@ -152,3 +154,45 @@ def test_a_full_disk_leaves_the_former_output(tmp_path, monkeypatch):
         prepared(tmp_path, content, split={"diagnostic_fraction": 0.5})
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").glob("*.json")} == before
     assert sorted(os.listdir(tmp_path / "out")) == ["diagnostic.json", "frames", "manifest.json", "train.json"]
+
+
+_STRANGE = [None, True, -1, 0, 1.5, 10**30, "", "x", "\ud800", "a\0b", "../x", [], {}, [None], [[1, 2]], {"size": [1]}]
+
+
+def _places(value, place=()):
+    """Every place in a JSON value."""
+    if place:
+        yield place
+    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, child in children:
+        yield from _places(child, (*place, key))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_stands_in_a_file_is_taken_or_refused_in_one_sentence(tmp_path, seed):
+    rng = random.Random(seed)
+    write(tmp_path / "in", make(videos=3))
+    places = list(_places(make(videos=3)))
+    taken, refusals = 0, []
+    for _ in range(40):
+        content = make(videos=3)
+        *parents, last = rng.choice(places)
+        holder = content
+        for key in parents:
+            holder = holder[key]
+        if rng.random() < 0.3:
+            del holder[last]
+        else:
+            holder[last] = rng.choice(_STRANGE)
+        (tmp_path / "in/gt.json").write_text(json.dumps(content))
+        try:
+            manifest, _ = prepared(tmp_path, content)
+        except MindTheGapError as error:
+            refusals.append(str(error))
+            continue
+        taken += 1
+        for split in manifest["splits"]:
+            read_ground_truth(tmp_path / "out" / f"{split}.json")
+    assert taken
+    assert refusals
+    assert all("gt.json" in sentence and "\n" not in sentence for sentence in refusals)

@@ -78,13 +78,19 @@ def test_the_door_copies_output_to_the_log_and_gives_the_streams_back(tmp_path):
 def test_a_file_in_the_place_of_the_results_folder(tmp_path):
     (tmp_path / "results").write_text("")
     for folder in (tmp_path / "results", tmp_path / "results" / "demo"):
-        with pytest.raises(MindTheGapError, match="a file stands where a folder is needed"):
+        with pytest.raises(MindTheGapError, match="is a file where a folder is needed"):
             check_writable(folder)
 
 
-def test_a_writable_folder_is_left_empty(tmp_path):
-    check_writable(tmp_path / "results")
-    assert not list((tmp_path / "results").iterdir())
+def test_the_check_for_a_writable_folder_leaves_no_trace(tmp_path):
+    check_writable(tmp_path / "results" / "demo")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_is_not_writable(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(MindTheGapError, match="is not writable"):
+        check_writable(tmp_path / "results")
 
 
 def test_methods_without_a_configuration_are_missing(tmp_path):

@@ -21,18 +21,15 @@ def stop(error):
 
 
 try:
-    CONFIG = parse_config(
-        config, " + ".join(map(str, workflow.configfiles)) or "config.yaml"
-    )
+    CONFIG = parse_config(config, " + ".join(map(str, workflow.configfiles)) or "config.yaml")
+    check_writable(f"{CONFIG.results}/{CONFIG.scale}")
 except MindTheGapError as error:
     stop(error)
 
 SCALE = CONFIG.scales[CONFIG.scale]
 OUT = f"{CONFIG.results}/{CONFIG.scale}"
 EXPERIMENTS = experiments(SCALE)
-SYNTHETIC = [
-    name for name in SCALE.datasets if CONFIG.datasets[name].kind == "synthetic"
-]
+SYNTHETIC = [name for name in SCALE.datasets if CONFIG.datasets[name].kind == "synthetic"]
 FOLDERS = [name for name in SCALE.datasets if CONFIG.datasets[name].kind == "folder"]
 FIGURE_SUFFIXES = ["pdf", "svg", "png", "csv", "ipynb"]
 
@@ -56,22 +53,12 @@ def targets(kind):
     gaps = [f"{OUT}/oracle/{cell.path}/gaps.json" for cell in EXPERIMENTS]
     files = {
         "datasets": [f"{OUT}/datasets/{name}/manifest.json" for name in SCALE.datasets],
-        "contact_sheets": [
-            f"{OUT}/contact_sheets/{name}.png" for name in SCALE.datasets
-        ],
-        "weights": [
-            f"{OUT}/runs/{cell.path}/weights.pth"
-            for cell in EXPERIMENTS
-            if trains(cell.dataset)
-        ],
+        "contact_sheets": [f"{OUT}/contact_sheets/{name}.png" for name in SCALE.datasets],
+        "weights": [f"{OUT}/runs/{cell.path}/weights.pth" for cell in EXPERIMENTS if trains(cell.dataset)],
         "predictions": [f"{OUT}/predictions/{cell.path}.json" for cell in EXPERIMENTS],
         "gaps": gaps,
         "tracks": [path.replace("gaps.json", "tracks.parquet") for path in gaps],
-        "paper": [
-            f"{OUT}/paper/{item}/{item}.{suffix}"
-            for item in SCALE.paper
-            for suffix in FIGURE_SUFFIXES
-        ],
+        "paper": [f"{OUT}/paper/{item}/{item}.{suffix}" for item in SCALE.paper for suffix in FIGURE_SUFFIXES],
         "tracklens": [f"{OUT}/tracklens/index.html"],
         "record": [f"{OUT}/config.json", f"{OUT}/software.json"],
     }
@@ -116,11 +103,7 @@ def code(*places):
 
 def refuse_missing_methods():
     """Stops a real run before its first job when a training is due whose method is not there yet."""
-    due = {
-        job.wildcards.method
-        for job in workflow.dag.needrun_jobs()
-        if job.rule.name == "train_method"
-    }
+    due = {job.wildcards.method for job in workflow.dag.needrun_jobs() if job.rule.name == "train_method"}
     lacking = missing_methods(sorted(due), ROOT / "methods")
     if lacking:
         stop(
@@ -128,7 +111,3 @@ def refuse_missing_methods():
             f"scales.{CONFIG.scale}.methods in config.yaml, or run the others: snakemake --config "
             f"'scales={{{CONFIG.scale}: {{methods: [masktrack_rcnn]}}}}'."
         )
-    try:
-        check_writable(OUT)
-    except MindTheGapError as error:
-        stop(error)

@@ -21,9 +21,7 @@ rule render_dataset:
         runtime=ask("dataset", "runtime"),
         cpus_per_task=ask("dataset", "cpus"),
     params:
-        spec=lambda wildcards: CONFIG.datasets[wildcards.dataset].model_dump(
-            mode="json"
-        ),
+        spec=lambda wildcards: CONFIG.datasets[wildcards.dataset].model_dump(mode="json"),
         code=code("src/mindthegap/synth"),
     message:
         "Rendering synthetic videos: {wildcards.dataset}"
@@ -62,9 +60,7 @@ rule prepare_folder:
         runtime=ask("dataset", "runtime"),
         cpus_per_task=ask("dataset", "cpus"),
     params:
-        spec=lambda wildcards: CONFIG.datasets[wildcards.dataset].model_dump(
-            mode="json"
-        ),
+        spec=lambda wildcards: CONFIG.datasets[wildcards.dataset].model_dump(mode="json"),
         code=code("src/mindthegap/data", "src/mindthegap/formats"),
     message:
         "Checking and splitting {wildcards.dataset}"

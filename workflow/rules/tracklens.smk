@@ -3,9 +3,7 @@
 
 rule build_tracklens:
     input:
-        ground_truths=[
-            f"{OUT}/datasets/{cell.dataset}/diagnostic.json" for cell in EXPERIMENTS
-        ],
+        ground_truths=[f"{OUT}/datasets/{cell.dataset}/diagnostic.json" for cell in EXPERIMENTS],
         predictions=targets("predictions"),
         gaps=targets("gaps"),
         tracks=targets("tracks"),

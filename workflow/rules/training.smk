@@ -30,9 +30,7 @@ rule train_method:
         cpu_threads=SCALE.resources_of("training").cpus,
         gpus=SCALE.resources_of("training").gpu,
         amp=SCALE.amp,
-        init_weights=lambda wildcards: SCALE.init_weights.get(
-            wildcards.method, {}
-        ).get(wildcards.backbone),
+        init_weights=lambda wildcards: SCALE.init_weights.get(wildcards.method, {}).get(wildcards.backbone),
         code=lambda wildcards: code("methods/runtime", f"methods/{wildcards.method}"),
     message:
         "Training {wildcards.method} ({wildcards.backbone}) on {wildcards.dataset}, seed {wildcards.seed}"

@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-import tempfile
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from mindthegap.errors import MindTheGapError
-from mindthegap.files import disk_errors
 
 
 def check_writable(folder: str | Path) -> None:
-    """Makes sure that results can be written.
+    """Makes sure that results can be written, without writing anything (a dry run must leave no trace).
 
     Raises:
-        MindTheGapError: The folder cannot be made or written; the sentence names it and the remedy.
+        MindTheGapError: The folder, or the nearest one above it that exists, cannot be used; the sentence says why.
     """
-    try:
-        with disk_errors(folder):
-            Path(folder).mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder) as probe:
-                probe.write(b"\0" * 4096)
-                probe.flush()
-    except (FileExistsError, NotADirectoryError):
+    place = Path(folder).absolute()
+    while not place.exists():
+        place = place.parent
+    if not place.is_dir():
         raise MindTheGapError(
-            f"{folder}: cannot be used for results: a file stands where a folder is needed; move it away or set "
+            f"{folder}: cannot be used for results: {place} is a file where a folder is needed; move it away or set "
             "'results' to another folder."
-        ) from None
+        )
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise MindTheGapError(
+            f"{folder}: cannot be written: {place} is not writable; change its permissions or set 'results' to another "
+            "folder."
+        )
 
 
 def missing_methods(methods: Iterable[str], folder: str | Path) -> list[str]:

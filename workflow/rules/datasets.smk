@@ -22,7 +22,7 @@ rule render_dataset:
         cpus_per_task=ask("dataset", "cpus"),
     params:
         spec=lambda wildcards: CONFIG.datasets[wildcards.dataset].model_dump(mode="json"),
-        code=code("src/mindthegap/synth"),
+        code=code("src/mindthegap/synth", "src/mindthegap/data"),
     message:
         "Rendering synthetic videos: {wildcards.dataset}"
     script:

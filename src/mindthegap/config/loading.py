@@ -122,7 +122,7 @@ def _step(node: Any, part: int | str, definitions: Mapping[str, Any]) -> Any:
         resolved = _resolve(member, definitions)
         if resolved.get("title") == part or part in resolved.get("properties", {}):
             return resolved
-    pattern = next(iter(node.get("patternProperties", {}).values()), {})
+    pattern: dict[str, Any] = next(iter(node.get("patternProperties", {}).values()), {})
     extra = node.get("additionalProperties", {})
     return pattern or (extra if isinstance(extra, dict) else {})
 

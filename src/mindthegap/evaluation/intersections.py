@@ -1,7 +1,7 @@
 """Exact areas and intersections of many masks, straight from their run lengths.
 
 The frames of a video are laid one after the other on a single line of pixels, so that the runs of all masks can be
-compared in a few numpy calls: a binary search finds the first object run that a query run may touch.
+compared in a few numpy calls: a table of buckets finds the first object run that a query run may touch.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from mindthegap.formats import rle
 Ints = npt.NDArray[np.int32] | npt.NDArray[np.int64]
 Table = npt.NDArray[np.int32]
 
+_MAX_PER_BUCKET = 6  # more runs in a bucket and a binary search is faster
 _CHARACTERS_AT_ONCE = 200_000  # keeps the arrays of one pass in the processor's cache
 
 
@@ -63,6 +64,44 @@ class _Segments:
         return bool((self.start[1:] >= self.end[:-1]).all())
 
 
+@dataclass(frozen=True, eq=False)
+class _Layer:
+    """Sorted runs of objects that nowhere overlap, with a table that says where to look.
+
+    Attributes:
+        segments: The runs.
+        shift: The line is cut into buckets of ``2 ** shift`` pixels, about two per run.
+        before: ``[buckets]`` runs that end before each bucket; empty where runs crowd into few buckets.
+        ends: Ends of the runs, then a number above all pixels.
+    """
+
+    segments: _Segments
+    shift: int
+    before: npt.NDArray[np.int64]
+    ends: Ints
+
+    @staticmethod
+    def of(segments: _Segments, line: int) -> _Layer:
+        """Builds the table for a line of so many pixels."""
+        shift = max(0, (line // len(segments.end)).bit_length() - 2)
+        number = np.bincount(segments.end >> shift, minlength=(line >> shift) + 2)
+        before = np.cumsum(number) - number
+        if number.max() > _MAX_PER_BUCKET:
+            before = before[:0]
+        return _Layer(segments, shift, before, np.append(segments.end, np.iinfo(segments.end.dtype).max))
+
+    def first_ending_after(self, pixels: Ints) -> npt.NDArray[np.int64]:
+        """Position of the first run that ends after each pixel, as ``searchsorted`` of the ends from the right."""
+        if not len(self.before):
+            return np.searchsorted(self.segments.end, pixels, side="right")
+        at = self.before.take(pixels >> self.shift)
+        while True:
+            late = self.ends.take(at) <= pixels
+            if not late.any():
+                return at
+            at += late
+
+
 def overlaps(queries: MaskSet, objects: MaskSet, length: int, pixels: int) -> tuple[Table, Table, Table]:
     """Areas and intersections of all queries and objects of a video.
 
@@ -88,7 +127,7 @@ def overlaps(queries: MaskSet, objects: MaskSet, length: int, pixels: int) -> tu
     return query_area, object_area, intersection
 
 
-def _layers(objects: MaskSet, area: Table, length: int, pixels: int) -> list[_Segments]:
+def _layers(objects: MaskSet, area: Table, length: int, pixels: int) -> list[_Layer]:
     """Runs of the objects, sorted, in layers without overlap; fills in ``area[T, G]``.
 
     Annotated objects nearly never overlap, so that there is one layer.
@@ -100,7 +139,7 @@ def _layers(objects: MaskSet, area: Table, length: int, pixels: int) -> list[_Se
     order = np.argsort(segments.start, kind="stable")
     together = _Segments(segments.start[order], segments.end[order], objects.track[segments.owner[order]])
     if together.disjoint():
-        return [together] if len(together.start) else []
+        return [_Layer.of(together, length * pixels)] if len(together.start) else []
     layers: list[list[int]] = []
     for track in range(objects.tracks):
         for layer in layers:
@@ -109,7 +148,8 @@ def _layers(objects: MaskSet, area: Table, length: int, pixels: int) -> list[_Se
                 break
         else:
             layers.append([track])
-    return [layer for layer in (together.of(tracks) for tracks in layers) if len(layer.start)]
+    separate = (together.of(tracks) for tracks in layers)
+    return [_Layer.of(segments, length * pixels) for segments in separate if len(segments.start)]
 
 
 def _segments(masks: MaskSet, length: int, pixels: int) -> tuple[_Segments, Table]:
@@ -135,11 +175,11 @@ def _segments(masks: MaskSet, length: int, pixels: int) -> tuple[_Segments, Tabl
     return _Segments(start, end, np.repeat(np.arange(len(sizes), dtype=np.int32), number)), area
 
 
-def _shared(queries: _Segments, objects: _Segments, masks: int, tracks: int) -> Table:
-    """Pixels shared by each query mask and object, ``[masks, tracks]``; the objects' runs are sorted and disjoint."""
-    at = np.searchsorted(objects.end, queries.start, side="right")
+def _shared(queries: _Segments, layer: _Layer, masks: int, tracks: int) -> Table:
+    """Pixels shared by each query mask and object of a layer, ``[masks, tracks]``."""
+    objects = layer.segments
+    at = layer.first_ending_after(queries.start)
     total = np.zeros(masks * tracks)
-    query: Ints | slice = slice(None)
     start, end, owner = queries.start, queries.end, queries.owner
     while True:
         # Runs whose next object run begins before they end touch it; those that reach further look again.

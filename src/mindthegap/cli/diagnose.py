@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from mindthegap.diagnosis import Diagnosis
 
 
 def diagnose(
@@ -25,6 +28,9 @@ def diagnose(
     frames: Annotated[
         Path | None, typer.Option(help="Folder of the frames; then DIR/tracklens/ is built, a page that shows them.")
     ] = None,
+    strata: Annotated[
+        bool, typer.Option("--strata", help="Also write strata.csv: gaps by video length, density, occlusion, size ...")
+    ] = False,
     workers: Annotated[int, typer.Option(min=0, help="Processes, 0 = one per processor; numbers do not vary.")] = 0,
 ) -> None:
     """Says why a result file loses AP: tracking, classification and segmentation gap.
@@ -55,6 +61,8 @@ def diagnose(
         seed=seed,
         progress=True,
     )
+    if strata:
+        _write_strata(diagnosis, out / "strata.csv", bootstrap, seed)
     if frames is not None:
         page = _build_page(ground_truth, results, out, frames)
         print(f"page: {page}", file=sys.stderr)
@@ -62,6 +70,15 @@ def diagnose(
         typer.echo(json.dumps(diagnosis.to_dict(), indent=2, allow_nan=False))
     else:
         Console().print(diagnosis)
+
+
+def _write_strata(diagnosis: Diagnosis, path: Path, bootstrap: int, seed: int) -> None:
+    """Gaps by stratum as CSV."""
+    from mindthegap.files import atomic_path
+
+    frame = diagnosis.strata(bootstrap=bootstrap, seed=seed, progress=True)
+    with atomic_path(path) as temporary:
+        frame.to_csv(temporary, index=False, lineterminator="\n")
 
 
 def _build_page(ground_truth: Path, results: Path, out: Path, frames: Path) -> Path:

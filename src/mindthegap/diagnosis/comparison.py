@@ -9,11 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from rich.console import Group
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
 
 from mindthegap.diagnosis.diagnose import diagnose
 from mindthegap.diagnosis.display import interval_text, marked, shown
 from mindthegap.diagnosis.intervals import CONFIDENCE, interval
-from mindthegap.diagnosis.report import Diagnosis
+from mindthegap.diagnosis.report import Diagnosis, check_folder
 from mindthegap.errors import MindTheGapError
 from mindthegap.evaluation.display import plain_text
 from mindthegap.files import atomic_path, write_json
@@ -22,10 +26,18 @@ from mindthegap.oracle import Objective, SolverName
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import RenderableType
-    from rich.table import Table
 
 SCHEMA_VERSION = 1
-_PRINTED = ("AP", "AP_tracking", "AP_classification", "tracking", "classification", "segmentation")
+_HEADINGS = {
+    "AP": "AP",
+    "AP_tracking": "AP_T",
+    "AP_classification": "AP_TC",
+    "tracking": "tracking",
+    "classification": "class",
+    "segmentation": "segment.",
+}
+_PRINTED = tuple(_HEADINGS)
+_COMPARED = ("AP", "tracking", "classification", "segmentation")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -116,35 +128,44 @@ class Comparison:
         write_json(folder / "comparison.json", self.to_dict(), indent=2)
         return folder
 
-    def table(self) -> Table:
-        """Side by side: one row per method, then the differences to the first one."""
-        from rich.table import Table
-
+    def tables(self) -> list[Table]:
+        """One table of the methods, and one of the differences to the first with their intervals."""
         objective = self.diagnoses[self.names[0]].objective
-        table = Table(title=marked(f"Gaps in points of AP ({objective} oracle)", self.synthetic), title_justify="left")
-        table.add_column("method")
-        for name in ("AP", "identities repaired", "and classes", "tracking", "classification", "segmentation"):
-            table.add_column(name, justify="right")
+        found = [_table(marked(f"Gaps in points of AP ({objective} oracle)", self.synthetic), _PRINTED)]
         for name in self.names:
             points = points_of(self.diagnoses[name])
-            table.add_row(name, *(shown(points[quantity]) for quantity in _PRINTED))
-        table.add_section()
-        frame = self.differences().set_index(["first", "second", "quantity"])
-        for other in self.names[1:]:
-            cells = []
-            for quantity in _PRINTED:
-                entry = frame.loc[(self.names[0], other, quantity)]
-                bounds = None if np.isnan(entry["low"]) else [float(entry["low"]), float(entry["high"])]
-                cell = shown(None if np.isnan(entry["points"]) else float(entry["points"]))
-                cells.append(cell if bounds is None else cell.append("\n").append(interval_text(bounds)))
-            table.add_row(f"{other} - {self.names[0]}", *cells)
-        return table
+            found[0].add_row(Text(name), *(shown(points[quantity]) for quantity in _PRINTED))
+        if len(self.names) > 1:
+            title = f"Differences to {escape(self.names[0])}, 95 % intervals"
+            found.append(_table(marked(title, self.synthetic), _COMPARED))
+            frame = self.differences().set_index(["first", "second", "quantity"])
+            for other in self.names[1:]:
+                cells = [_difference(frame.loc[(self.names[0], other, quantity)]) for quantity in _COMPARED]
+                found[1].add_row(Text(f"{other} - {self.names[0]}"), *cells)
+        return found
 
     def __rich__(self) -> RenderableType:
-        return self.table()
+        return Group(*self.tables())
 
     def __repr__(self) -> str:
-        return plain_text(self.table())
+        return plain_text(Group(*self.tables()))
+
+
+def _table(title: str, quantities: Sequence[str]) -> Table:
+    """An empty table with a column per quantity."""
+    table = Table(title=title, title_justify="left")
+    table.add_column("method", overflow="fold", min_width=16)
+    for quantity in quantities:
+        table.add_column(_HEADINGS[quantity], justify="right", no_wrap=True)
+    return table
+
+
+def _difference(entry: Any) -> Text:
+    """A difference, its interval on a second line where there is one."""
+    cell = shown(None if np.isnan(entry["points"]) else float(entry["points"]))
+    if np.isnan(entry["low"]):
+        return cell
+    return Text("\n").join([cell, interval_text([float(entry["low"]), float(entry["high"])])])
 
 
 def points_of(diagnosis: Diagnosis) -> dict[str, float | None]:
@@ -195,6 +216,9 @@ def compare(
         MindTheGapError: There are no result files, or names repeat.
     """
     labels = _names(results_paths, names)
+    if out_dir is not None:
+        for label, path in zip(labels, results_paths, strict=True):
+            check_folder(Path(out_dir) / label, path)
     diagnoses = {
         label: diagnose(
             gt_path,

@@ -9,7 +9,7 @@ from typing import Any
 from mindthegap.diagnosis.chain import Chain
 from mindthegap.diagnosis.intervals import resample
 from mindthegap.diagnosis.levels import oracle_levels
-from mindthegap.diagnosis.report import Diagnosis
+from mindthegap.diagnosis.report import Diagnosis, check_folder
 from mindthegap.diagnosis.solver import solver_report
 from mindthegap.diagnosis.tables import Keys
 from mindthegap.errors import MindTheGapError
@@ -56,6 +56,8 @@ def diagnose(
     """
     settings = _checked(objective, solver, time_limit, bootstrap)
     names = Keys.from_mapping(keys)
+    if out_dir is not None:
+        check_folder(Path(out_dir), results_path)
     ground_truth = read_ground_truth(gt_path)
     results = read_results(results_path, ground_truth)
     tables = compute_overlaps(ground_truth, results, workers=workers, progress=progress)
@@ -111,7 +113,7 @@ def _diagnose(
         "iou": Chain.from_levels("iou", by_iou),
     }
     samples = None
-    if bootstrap:
+    if bootstrap and tables.videos:
         weights = resampling_weights(len(tables.videos), bootstrap, seed)
         samples = resample(chains[objective], weights, seed)
     return Diagnosis(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,6 +61,7 @@ def oracle_levels(
     default: Evaluation,
     settings: SolverSettings,
     *,
+    stages: Collection[str] = tuple(STAGES),
     progress: bool = False,
 ) -> dict[str, Level]:
     """All levels of one objective, from ``default`` to ``found``.
@@ -70,22 +71,26 @@ def oracle_levels(
         objective: How to link.
         default: Evaluation of the rows themselves.
         settings: Solver and time limit per component.
+        stages: Names from ``STAGES`` to compute; ``found`` comes along if all are.
         progress: Shows a progress bar on standard error.
     """
     levels = {"default": Level("default", default, ())}
-    linked: dict[str, list[Linking]] = {name: [] for name in STAGES}
-    videos = _link_videos(tables, objective, settings)
+    linked: dict[str, list[Linking]] = {name: [] for name in stages}
+    videos = _link_videos(tables, objective, stages, settings)
     for links in track(videos, f"oracle ({objective})", len(tables.videos), enabled=progress):
         for name, linking in links.items():
             linked[name].append(linking)
     for name, linkings in linked.items():
         candidates = [candidates_of(v, entry) for v, entry in zip(tables.videos, linkings, strict=True)]
         levels[name] = Level(name, evaluate_candidates(tables, candidates), tuple(linkings))
-    levels["found"] = _found(tables, levels["both"])
+    if set(stages) == set(STAGES):
+        levels["found"] = _found(tables, levels["both"])
     return levels
 
 
-def _link_videos(tables: OverlapTables, objective: Objective, settings: SolverSettings) -> Iterator[dict[str, Linking]]:
+def _link_videos(
+    tables: OverlapTables, objective: Objective, stages: Collection[str], settings: SolverSettings
+) -> Iterator[dict[str, Linking]]:
     """Links every video at every stage."""
     worth = object_worth(tables)
     for video in tables.videos:
@@ -93,13 +98,13 @@ def _link_videos(tables: OverlapTables, objective: Objective, settings: SolverSe
         yield {
             name: link(
                 video,
-                stage,
+                STAGES[name],
                 objective,
                 weights=weights,
                 settings=settings,
                 compare_thresholds=name in ("tracking", "both"),
             )
-            for name, stage in STAGES.items()
+            for name in stages
         }
 
 

@@ -11,15 +11,16 @@ from mindthegap.diagnosis.chain import PRINTED_LEVELS, Chain
 from mindthegap.diagnosis.display import report
 from mindthegap.diagnosis.export import result_entries
 from mindthegap.diagnosis.intervals import Bootstrap
-from mindthegap.diagnosis.tables import Keys, association_table, tracks_table
-from mindthegap.errors import MindTheGapError
+from mindthegap.diagnosis.stratified import stratum_gaps
+from mindthegap.diagnosis.tables import Keys, association_table, tracks_table, with_keys
+from mindthegap.errors import InputError, MindTheGapError
 from mindthegap.evaluation import OverlapTables
 from mindthegap.evaluation.display import plain_text
 from mindthegap.failures import Event, VideoLinking, exact_pair_iou, find_failures, to_frame
-from mindthegap.files import atomic_path, write_json
+from mindthegap.files import atomic_path, disk_errors, write_json
 from mindthegap.formats.model import GroundTruth, Results
-from mindthegap.oracle import Objective
-from mindthegap.strata import boxes_of
+from mindthegap.oracle import Objective, SolverSettings
+from mindthegap.strata import boxes_of, strata
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -125,6 +126,20 @@ class Diagnosis:
             geometry, pair_iou = boxes_of(self.source[0]), exact_pair_iou(self.source[1])
         return find_failures(self.tables, self.linking(), geometry=geometry, pair_iou=pair_iou)
 
+    def strata(self, *, bootstrap: int = 0, seed: int = 0, progress: bool = False) -> pd.DataFrame:
+        """Gaps by video length, density, occlusion, size and so on (see ``stratum_gaps``), with the keys in front."""
+        geometry = None if self.source is None else boxes_of(self.source[0])
+        frame = stratum_gaps(
+            self.tables,
+            strata(self.tables, geometry),
+            objective=self.objective,
+            settings=SolverSettings(self.solver["name"], self.solver["time_limit_s"]),
+            bootstrap=bootstrap,
+            seed=seed,
+            progress=progress,
+        )
+        return with_keys(frame, self.keys)
+
     def write(self, out_dir: str | Path) -> Path:
         """Writes the oracle folder; the same input gives the same bytes but for ``solver.seconds`` in ``gaps.json``.
 
@@ -139,7 +154,9 @@ class Diagnosis:
         if self.source is None:
             raise MindTheGapError("This diagnosis was made from tables alone: diagnose the files to write a folder.")
         folder = Path(out_dir)
-        (folder / "gaps.json").unlink(missing_ok=True)
+        check_folder(folder, self.source[1].path)
+        with disk_errors(folder):
+            (folder / "gaps.json").unlink(missing_ok=True)
         for name, writer in self._writers(self.source[1]).items():
             writer(folder / name)
         return folder
@@ -166,6 +183,21 @@ class Diagnosis:
 
     def __repr__(self) -> str:
         return plain_text(report(self))
+
+
+def check_folder(folder: Path, results_path: str | Path) -> None:
+    """Refuses a place for the oracle folder that cannot work, before the work is done.
+
+    Raises:
+        InputError: The path leads through a file, or an output would replace the result file that is diagnosed.
+    """
+    with disk_errors(folder):
+        files = [part for part in (folder, *folder.parents) if part.exists() and not part.is_dir()]
+    if files:
+        raise InputError(files[0], "", "is a file, so no folder can be written there", "name another folder with -o")
+    given = Path(results_path).resolve()
+    if given in [(folder / name).resolve() for name in FILES]:
+        raise InputError(given, "", "would be replaced by this diagnosis", "name another folder with -o")
 
 
 def write_parquet(path: Path, frame: pd.DataFrame) -> None:

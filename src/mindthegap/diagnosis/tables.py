@@ -79,7 +79,7 @@ def tracks_table(tables: OverlapTables, chain: Chain, keys: Keys) -> pd.DataFram
         columns["classification_gap_points"] = (reached["classification"] - reached["tracking"]) * value
         columns["segmentation_gap_points"] = (_THRESHOLDS - reached["classification"]) * value
         parts.append(pd.DataFrame(columns)[~video.object_crowd])
-    return _with_keys(pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(), keys)
+    return with_keys(pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(), keys)
 
 
 def _object_columns(video: VideoOverlaps, names: Mapping[int, str]) -> dict[str, Any]:
@@ -114,7 +114,7 @@ def association_table(tables: OverlapTables, chain: Chain, keys: Keys) -> pd.Dat
     for name, level in _ASSOCIATION_LEVELS.items():
         for video, linking in zip(tables.videos, chain.levels[level].linkings, strict=True):
             parts.append(pd.DataFrame({"level": name, **_choice_columns(video, linking)}))
-    return _with_keys(pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(), keys)
+    return with_keys(pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(), keys)
 
 
 def _choice_columns(video: VideoOverlaps, linking: Linking) -> dict[str, Any]:
@@ -140,7 +140,7 @@ def first_rows(video: VideoOverlaps) -> np.ndarray:
     return first
 
 
-def _with_keys(frame: pd.DataFrame, keys: Keys) -> pd.DataFrame:
+def with_keys(frame: pd.DataFrame, keys: Keys) -> pd.DataFrame:
     """Puts the experiment's names first, with the same types in every file so that tables concatenate."""
     for place, (name, value) in enumerate(keys.columns().items()):
         frame.insert(place, name, value)

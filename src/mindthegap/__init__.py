@@ -12,13 +12,14 @@ from typing import Any
 __version__ = "0.1.0"
 
 _EXPORTS = {
+    "compare": "mindthegap.diagnosis",
     "diagnose": "mindthegap.diagnosis",
     "evaluate": "mindthegap.evaluation",
     "read_ground_truth": "mindthegap.formats",
     "read_results": "mindthegap.formats",
 }
 
-__all__ = ["__version__", "diagnose", "evaluate", "read_ground_truth", "read_results"]
+__all__ = ["__version__", "compare", "diagnose", "evaluate", "read_ground_truth", "read_results"]
 
 
 def __getattr__(name: str) -> Any:

@@ -231,7 +231,7 @@ def per_threshold_bound(problem: Problem, objects: Sequence[int], reachable: Int
         problem: Only its pixel counts are read.
         objects: One component.
         reachable: ``[G]`` thresholds each object reaches when alone.
-        settings: Solver and time limit per threshold; where it ends without proof its bound is taken.
+        settings: Solver, and a time limit that the ten thresholds share; without a proof the bound is taken.
     """
     part = list(objects)
     useful = problem.useful[:, :, part]
@@ -242,12 +242,13 @@ def per_threshold_bound(problem: Problem, objects: Sequence[int], reachable: Int
     weights = problem.weights[part] / problem.weights[part].max()
     area = {i: int(problem.object_area[:, g].sum()) for i, g in enumerate(part)}
     total, unit = 0.0, float(problem.weights[part].max())
+    share = replace(settings, time_limit=settings.time_limit / len(TWENTIETHS))
     for place, k in enumerate(TWENTIETHS.tolist()):
         able = [i for i, g in enumerate(part) if reachable[g] > place]
         if not able:
             break
         model = threshold_model(edges, area, able, dict(enumerate(weights.tolist())), k)
-        solution = maximise(model.problem, settings, float(weights[able].sum()))
+        solution = maximise(model.problem, share, float(weights[able].sum()))
         reached = sum(weights[i] for i in able if is_one(model.z[i, k])) if solution.optimal else solution.bound
         total += float(reached) * unit
     return total

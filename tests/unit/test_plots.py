@@ -158,7 +158,7 @@ def test_a_diagnosis_of_a_lone_file_can_be_drawn(tmp_path):
     table = plots.gap_table([tmp_path / "mine" / "gaps.json"])
     assert (table["method"][0], bool(table["synthetic"][0])) == ("mine", True)
     assert {"synthetic data", "whiskers: 95 % bootstrap interval over videos"} <= set(texts(plots.gap_bars(table)))
-    tracks = plots.track_table([tmp_path / "mine" / "tracks.parquet"], {"": truth})
+    tracks = plots.track_table([tmp_path / "mine" / "tracks.parquet"])
     frame = plots.length_frame(tracks, bins=2)
     assert frame[["length_from", "length_to", "objects", "seeds"]].to_numpy().tolist() == [[2, 2, 1, 1], [3, 12, 2, 1]]
     # Each query holds either square for half of its time; only new identities reach all thresholds.
@@ -185,18 +185,16 @@ def test_the_same_data_gives_the_same_bytes(tmp_path):
         plots.save_figure(plots.gap_bars(table), tmp_path / "figure.jpg")
 
 
-def write_tracks(root, hits, lengths=None):
-    """tracks.parquet and its ground truth at their places under results/."""
+def write_tracks(root, hits):
+    """tracks.parquet at its place under results/; video 1 has 5 frames, video 2 has 20."""
     folder = root / "results" / "demo" / "oracle" / "clips" / "ifc-r50" / "0"
     folder.mkdir(parents=True)
-    keys = {"dataset": "clips", "method": "ifc", "backbone": "r50", "seed": 0}
+    keys = {"dataset": "clips", "method": "ifc", "backbone": "r50", "seed": 0, "synthetic": True}
     names = ("video_id", "hits_ranking", "hits_tracking", "hits_classification")
     rows = [{**keys, "object_id": i, **dict(zip(names, row, strict=True))} for i, row in enumerate(hits)]
-    pd.DataFrame(rows).to_parquet(folder / "tracks.parquet")
-    videos = [{"id": i, "length": n} for i, n in (lengths or {1: 5, 2: 20}).items()]
-    truth = root / "results" / "demo" / "datasets" / "clips" / "diagnostic.json"
-    truth.parent.mkdir(parents=True)
-    truth.write_text(json.dumps({"info": {"synthetic": True}, "videos": videos}))
+    pd.DataFrame(rows).assign(video_length=[5 if row[0] == 1 else 20 for row in hits]).to_parquet(
+        folder / "tracks.parquet"
+    )
     return folder / "tracks.parquet"
 
 
@@ -212,10 +210,8 @@ def test_shares_by_length_are_means_over_objects(tmp_path):
     assert drawn == [[10, 80], [40, 0], [20, 20]]
 
 
-def test_tracks_of_another_ground_truth_are_refused(tmp_path):
-    path = write_tracks(tmp_path, [(3, 1, 1, 1)])
-    with pytest.raises(InputError, match="video 3 is not in"):
-        plots.track_table([path])
+def test_unusable_tracks_are_refused(tmp_path):
+    path = write_tracks(tmp_path, [(1, 1, 1, 1)])
     pd.DataFrame({"video_id": [1]}).to_parquet(path)
     with pytest.raises(InputError, match="has no column dataset"):
         plots.track_table([path])

@@ -38,6 +38,7 @@ rule diagnose_predictions:
             "src/mindthegap/oracle",
             "src/mindthegap/diagnosis",
             "src/mindthegap/failures",
+            "src/mindthegap/strata",
         ),
     message:
         "Measuring the gaps of {wildcards.method} ({wildcards.backbone}) on {wildcards.dataset}, seed {wildcards.seed}"

@@ -55,8 +55,8 @@ class Keys:
 def tracks_table(tables: OverlapTables, chain: Chain, keys: Keys) -> pd.DataFrame:
     """``tracks.parquet``: one row per object that is not crowd, in file order within ascending videos.
 
-    ``frames_hull`` counts the frames from the first to the last in which the object is present. ``hits_*`` count the
-    ten IoU thresholds a level's track reaches. An object's share of a gap is 100 / (10 N_c K) points per threshold (N_c
+    ``video_length`` is in annotated frames; ``frames_hull`` counts the frames from the first to the last in which the
+    object is present. ``hits_*`` count the ten IoU thresholds a level's track reaches. An object's share of a gap is 100 / (10 N_c K) points per threshold (N_c
     objects of its class, K classes): shares sum to the gap in mean recall, which differs from the gap in AP by the
     ranking part and the grid of 101 recall points.
     """
@@ -67,7 +67,7 @@ def tracks_table(tables: OverlapTables, chain: Chain, keys: Keys) -> pd.DataFram
     names = dict(zip(tables.category_ids, tables.category_names, strict=True))
     parts = []
     for i, video in enumerate(tables.videos):
-        columns = _object_columns(video, names)
+        columns = {"synthetic": tables.synthetic, **_object_columns(video, names)}
         reached = {}
         for name, level in _TRACK_LEVELS.items():
             sums = linked_sums(video, chain.levels[level].linkings[i].chosen)
@@ -93,6 +93,7 @@ def _object_columns(video: VideoOverlaps, names: Mapping[int, str]) -> dict[str,
     scores = [np.nan if levels is None else occlusion_score(levels) for levels in video.object_occlusion]
     return {
         "video_id": np.full(len(count), video.video_id, np.int64),
+        "video_length": np.full(len(count), video.length, np.int64),
         "object_id": video.object_id,
         "category_id": video.object_category,
         "category": [names[c] for c in video.object_category.tolist()],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from mindthegap.errors import InputError, MindTheGapError
-from mindthegap.files import read_json
+from mindthegap.errors import MindTheGapError
 from mindthegap.plots.style import (
     FULL_WIDTH_INCHES,
     GAPS,
@@ -27,68 +26,37 @@ from mindthegap.plots.style import (
 from mindthegap.plots.tables import KEYS, read_parquet
 
 THRESHOLDS = 10  # IoU .50, .55, ... .95
-_COLUMNS = (*KEYS, "video_id", "object_id", "hits_ranking", "hits_tracking", "hits_classification")
+_COLUMNS = (
+    *KEYS,
+    "synthetic",
+    "video_id",
+    "video_length",
+    "object_id",
+    "hits_ranking",
+    "hits_tracking",
+    "hits_classification",
+)
 # Okabe & Ito without yellow, which is lost on white; a marker each, so that the lines survive grey print.
 _LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 
-def dataset_file(tracks: str | Path, split: str = "diagnostic") -> Path:
-    """Ground truth that belongs to ``results/<scale>/oracle/<dataset>/<method>-<backbone>/<seed>/tracks.parquet``."""
-    folder = Path(tracks).absolute().parent
-    return folder.parents[3] / "datasets" / folder.parents[1].name / f"{split}.json"
-
-
-def video_lengths(ground_truth: str | Path) -> tuple[dict[int, int], bool]:
-    """Length in annotated frames by video id, and whether the ground truth calls itself synthetic.
-
-    Raises:
-        InputError: The file is missing or its ``videos`` have no usable id and length.
-    """
-    content = read_json(ground_truth)
-    videos = content.get("videos") if isinstance(content, dict) else None
-    if not isinstance(videos, list):
-        raise InputError(ground_truth, "videos", "is missing", "give the ground truth in YouTube-VIS JSON")
-    lengths: dict[int, int] = {}
-    for i, video in enumerate(videos):
-        length = video.get("length") if isinstance(video, dict) else None
-        if not isinstance(length, int) or not isinstance(video.get("id"), int) or length < 1:
-            raise InputError(ground_truth, f"videos[{i}]", "has no id or length", "check with `mindthegap validate`")
-        lengths[video["id"]] = length
-    info = content.get("info")
-    return lengths, bool(isinstance(info, dict) and info.get("synthetic"))
-
-
-def track_table(tracks: Iterable[str | Path], ground_truths: Mapping[str, str | Path] | None = None) -> pd.DataFrame:
-    """Reads tracks.parquet of any number of experiments and adds each video's length.
+def track_table(tracks: Iterable[str | Path]) -> pd.DataFrame:
+    """Reads tracks.parquet of any number of experiments.
 
     Args:
         tracks: tracks.parquet files of :func:`mindthegap.diagnose`.
-        ground_truths: Ground-truth file by dataset name; by default the one at the dataset's place under ``results/``.
 
     Returns:
-        One row per experiment and non-crowd object: ``dataset, method, backbone, seed, video_id, object_id,
-        hits_ranking, hits_tracking, hits_classification`` (0-10 thresholds), ``video_length`` (annotated frames),
-        ``synthetic``.
+        One row per experiment and non-crowd object: ``dataset, method, backbone, seed, synthetic, video_id,
+        video_length`` (annotated frames), ``object_id, hits_ranking, hits_tracking, hits_classification`` (0-10
+        thresholds).
 
     Raises:
-        InputError: A file cannot be used, or a video of the table is not in the ground truth.
+        InputError: A file cannot be used.
         MindTheGapError: There are no files.
     """
-    frames = []
-    known: dict[Path, tuple[dict[int, int], bool]] = {}
-    for path in tracks:
-        frame = read_parquet(path, _COLUMNS)[list(_COLUMNS)].copy()
-        for dataset, part in frame.groupby("dataset", sort=False):
-            source = Path((ground_truths or {}).get(str(dataset)) or dataset_file(path))
-            if source not in known:
-                known[source] = video_lengths(source)
-            lengths, synthetic = known[source]
-            unknown = sorted(set(part["video_id"]) - set(lengths))
-            if unknown:
-                problem = f"video {unknown[0]} is not in {source}"
-                raise InputError(path, "video_id", problem, "give the ground truth that was diagnosed")
-            frames.append(part.assign(video_length=part["video_id"].map(lengths), synthetic=synthetic))
+    frames = [read_parquet(path, _COLUMNS)[list(_COLUMNS)] for path in tracks]
     if not frames:
         raise MindTheGapError("No tracks.parquet with objects was given: run `mindthegap diagnose` first.")
     return pd.concat(frames, ignore_index=True)

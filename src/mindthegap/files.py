@@ -88,6 +88,9 @@ def read_json(path: str | Path) -> Any:
         return json.loads(text)
     except json.JSONDecodeError as error:
         raise json_error(path, text, error) from None
+    except ValueError:
+        problem = "holds a number with thousands of digits"
+        raise InputError(path, "", problem, "give a YouTube-VIS JSON file") from None
     except RecursionError:
         raise InputError(path, "", "is nested too deeply", "give a YouTube-VIS JSON file") from None
 

@@ -45,6 +45,7 @@ def test_other_os_errors_stay_what_they_are():
         (b'{"videos": [', "is not valid JSON"),
         (b"\xff\xfe", "is not UTF-8"),
         (b"[" * 100_000, "nested too deeply"),
+        (b"[" + b"9" * 5000 + b"]", "thousands of digits"),
     ],
 )
 def test_unreadable_json_is_one_sentence(tmp_path, content, words):

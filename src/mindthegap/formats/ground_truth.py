@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from mindthegap.errors import InputError
+from mindthegap.files import read_json
 from mindthegap.formats import rle
 from mindthegap.formats.fields import Fields, finite, printable
 from mindthegap.formats.masks import MaskReader
 from mindthegap.formats.model import RLE, Category, GroundTruth, ObjectTrack, Video
 from mindthegap.formats.problems import Problems, shown
-from mindthegap.formats.reading import load, without_collection
+from mindthegap.formats.reading import without_collection
 
 OCCLUSION_LEVELS = ("no_occlusion", "slight_occlusion", "severe_occlusion")
 """OVIS's words for how much of an object is hidden (``oviseval.py``)."""
@@ -45,7 +46,7 @@ def check_ground_truth(path: str | Path, problems: Problems, *, official_quirks:
         InputError: The file is no JSON object at all.
     """
     with without_collection():
-        return _Reader(problems, official_quirks).read(load(path))
+        return _Reader(problems, official_quirks).read(read_json(path))
 
 
 def parse_ground_truth(header: Any, annotations: Iterable[Any], problems: Problems) -> GroundTruth:

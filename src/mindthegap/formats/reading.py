@@ -5,11 +5,6 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
-
-from mindthegap.errors import InputError
-from mindthegap.files import read_json
 
 
 @contextmanager
@@ -22,16 +17,3 @@ def without_collection() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
-
-
-def load(path: str | Path) -> Any:
-    """Reads a JSON file.
-
-    Raises:
-        InputError: It is missing, unreadable, truncated, not JSON, or holds a number of thousands of digits.
-    """
-    try:
-        return read_json(path)
-    except ValueError:
-        problem = "holds a number with thousands of digits"
-        raise InputError(path, "", problem, "give a YouTube-VIS JSON file") from None

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from mindthegap.errors import InputError
+from mindthegap.files import read_json
 from mindthegap.formats.fields import Fields, finite
 from mindthegap.formats.masks import MaskReader
 from mindthegap.formats.model import RLE, GroundTruth, ResultRow, Results
 from mindthegap.formats.problems import Problems, shown
-from mindthegap.formats.reading import load, without_collection
+from mindthegap.formats.reading import without_collection
 
 _NONE_REFUSED: Mapping[str, Collection[int]] = {}
 _LENGTH_REMEDY = "write one entry per frame of the video, null where nothing is found (or use --official-quirks)"
@@ -53,7 +54,7 @@ def check_results(
         InputError: The file is no JSON list at all.
     """
     with without_collection():
-        return _Reader(problems, ground_truth, official_quirks, refused).read(load(path))
+        return _Reader(problems, ground_truth, official_quirks, refused).read(read_json(path))
 
 
 class _Reader:

@@ -1,4 +1,4 @@
-"""Opening a JSON file for a reader: errors as sentences, no garbage collection while millions of objects arise."""
+"""No garbage collection while the millions of objects of a JSON file arise."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ class RecoveryHook(Hook):
     2.5 % of the time however slow the disk is. When to save does not influence what is computed.
 
     Args:
-        seconds: Shortest time between two checkpoints.
+        seconds: Shortest time between two checkpoints; 0 saves after every step, whatever it costs.
     """
 
     priority = "VERY_LOW"
@@ -153,7 +153,7 @@ class RecoveryHook(Hook):
     ) -> None:
         """Saves when it is time; stops after saving when told to."""
         step, stop = runner.iter + 1, self._stop_everywhere()
-        due = time.monotonic() - self._last >= max(self.seconds, 40 * self._cost)
+        due = self.seconds == 0 or time.monotonic() - self._last >= max(self.seconds, 40 * self._cost)
         if get_rank() == 0 and (due or stop or step == runner.max_iters):
             self._save(runner, step)
         if stop and step < runner.max_iters:

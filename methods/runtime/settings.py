@@ -16,7 +16,7 @@ SHARED_TRAINING: dict[str, Any] = {
     "cpu_threads": 2,  # CPU threads over all processes; part of the result, hence not taken from the machine
     "cpu_processes": 1,  # data-parallel processes of a CPU run
     "log_every": 50,  # steps per record of history.jsonl
-    "checkpoint_seconds": 600.0,  # shortest time between two checkpoints
+    "checkpoint_seconds": 600.0,  # shortest time between two checkpoints; 0 saves after every step
     "lr": 1e-3,
     "clip_norm": 35.0,  # L2 norm that gradients are clipped to
 }

@@ -19,6 +19,7 @@ import torch  # noqa: E402
 import torch.distributed as torch_dist  # noqa: E402
 from mmdet.utils import register_all_modules  # noqa: E402
 from mmengine.config import Config  # noqa: E402
+from mmengine.dist import barrier, get_rank  # noqa: E402
 from mmengine.runner import Runner  # noqa: E402
 
 from methods.runtime import registry  # noqa: E402
@@ -138,26 +139,35 @@ def _log_to_stderr(logger: logging.Logger) -> None:
 def run(job: TrainingJob) -> None:
     """Trains, resuming where an earlier attempt with the same fingerprint stopped, and writes weights and history."""
     warnings.filterwarnings("ignore", category=UserWarning, module="mmdet")
-    set_up_log("mindthegap.training")
+    logger = set_up_log("mindthegap.training")
     facts = read_facts(job.dataset_dir, "train")
     config = build_method_config(job, facts)
     configure_torch(max(1, config.settings["cpu_threads"] // _world_size()), deterministic=True)
-    distributed = "RANK" in os.environ
-    if distributed and job.devices == 0:
-        torch_dist.init_process_group(backend="gloo")  # mmengine would take NCCL and a GPU for granted
-    main = int(os.environ.get("RANK", "0")) == 0
-    logger = logging.getLogger("mindthegap.training")
+    main = _join_group(job)
     fingerprint = _fingerprint(job, facts, config)
     if main:
         prepare_work_dir(job.work_dir, fingerprint, logger)
-    if distributed and job.devices == 0:
-        torch_dist.barrier()
+    barrier()  # the other ranks look for checkpoints only in a folder that has been checked
     runner = _runner(config, job, facts, latest_good_checkpoint(job.work_dir, logger))
     _log_to_stderr(runner.logger)
-    logger.info("%d trainable parameters, %d steps", parameter_count(runner.model), config.steps)
+    if main:
+        logger.info("%d trainable parameters, %d steps", parameter_count(runner.model), config.steps)
     _train(runner)
     if main:
         _write_outputs(job, facts, config, runner, fingerprint)
+
+
+def _join_group(job: TrainingJob) -> bool:
+    """Joins torchrun's process group, if there is one; mmengine would take a GPU for granted.
+
+    Returns:
+        Whether this process is the one that writes.
+    """
+    if "RANK" in os.environ:
+        if job.devices:
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        torch_dist.init_process_group(backend="nccl" if job.devices else "gloo")
+    return get_rank() == 0
 
 
 def _fingerprint(job: TrainingJob, facts: DatasetFacts, config: Config) -> dict[str, str]:

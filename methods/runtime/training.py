@@ -11,6 +11,7 @@ from types import FrameType
 
 from methods.runtime import registry
 from methods.runtime.backbones import get_backbone
+from methods.runtime.facts import read_facts
 from methods.runtime.jobs import TrainingJob
 from methods.runtime.settings import merge, pick_scale
 from mindthegap.errors import ConfigError, InputError, MindTheGapError
@@ -39,6 +40,7 @@ def train(job: TrainingJob) -> None:
     if job.devices == 0:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # a CPU run stays one on a machine with GPUs
     if processes > 1:
+        read_facts(job.dataset_dir, "train")  # a mistake in the data is told once, not by every process
         _launch(job, processes)
     else:
         run_in_this_process(job)

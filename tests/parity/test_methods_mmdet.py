@@ -19,8 +19,11 @@ from methods.masktrack_rcnn import checkpoint  # noqa: E402
 from methods.masktrack_rcnn.model import GapRoIEmbedHead  # noqa: E402
 from methods.masktrack_rcnn.tracker import MatchWeights, match_scores, resolve  # noqa: E402
 from methods.runtime.facts import DatasetFacts  # noqa: E402
+from methods.runtime.import_release import import_release  # noqa: E402
 from methods.runtime.registry import load  # noqa: E402
+from methods.runtime.weights import load_weights  # noqa: E402
 from mindthegap.errors import InputError  # noqa: E402
+from mindthegap.files import sha256_file, write_json  # noqa: E402
 
 HEAD = {"num_fcs": 2, "roi_feat_size": 3, "in_channels": 4, "fc_out_channels": 8}
 
@@ -182,6 +185,30 @@ def test_official_layout_is_mapped_back_exactly(paper_model, tmp_path):
     for key, value in target.state_dict().items():
         if not key.endswith("num_batches_tracked"):
             assert torch.equal(value, state[key]), key
+
+
+def test_released_weights_become_a_weights_file(tmp_path):
+    state = changed(model(classes=2).state_dict())
+    torch.save({"state_dict": official(state)}, tmp_path / "released.pth")
+    content = {"videos": [], "annotations": [], "categories": [{"id": 4, "name": "owl"}, {"id": 9, "name": "cat"}]}
+    write_json(tmp_path / "train.json", content)
+    (tmp_path / "frames").mkdir()
+    manifest = {"dataset": "d", "splits": {"train": {"sha256": sha256_file(tmp_path / "train.json")}}}
+    write_json(tmp_path / "manifest.json", manifest)
+    import_release(
+        method="masktrack_rcnn",
+        backbone="r50",
+        scale="paper",
+        dataset_dir=tmp_path,
+        checkpoint=tmp_path / "released.pth",
+        weights=tmp_path / "weights.pth",
+        settings={},
+    )
+    loaded, meta = load_weights(tmp_path / "weights.pth")
+    assert torch.equal(loaded["track_head.embed_head.fcs.0.weight"], state["track_head.embed_head.fcs.0.weight"])
+    assert (meta["classes"], meta["category_ids"], meta["final_relu"]) == (["owl", "cat"], [4, 9], False)
+    rebuilt = load("masktrack_rcnn", "config").build_config("paper", facts(2), "r50", meta["settings"], {})
+    MODELS.build(rebuilt.model).load_state_dict(loaded, strict=True)  # as inference does
 
 
 def test_openmmlab_layout_needs_its_relu(paper_model, relu_model, tmp_path):

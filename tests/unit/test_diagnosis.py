@@ -263,7 +263,7 @@ def test_negative_gaps_are_red_and_zero_has_no_sign():
 
 def test_undefined_ap_makes_undefined_gaps():
     assert set(
-        differences(dict.fromkeys(("default", "ranking", "own", "tracking", "classes", "both", "found"))).values()
+        differences(dict.fromkeys(("default", "ranking", "continued", "tracking", "classes", "both", "found"))).values()
     ) == {None}
 
 

@@ -82,6 +82,56 @@ def test_linking_and_whole_program_equal_brute_force_on_500_videos(solver):
             check_instance(make(rng, classes=1 + i % 3), rng, solver, whole=True, stage=stage)
 
 
+def own_choices(video, own, gate):
+    """Written out again from the definition: which masks may continue an own track, [T, Q, G]."""
+    free = np.zeros(video.intersection.shape, bool)
+    for t, q, g in np.ndindex(free.shape):
+        on = [3 * video.intersection[t, k, g] > video.query_area[t, k] for k in range(gate.shape[0])]
+        has_own = own[g] >= 0 and gate[own[g], g] and on[own[g]]
+        free[t, q, g] = gate[q, g] and (q == own[g] or (on[q] and not has_own))
+    return free
+
+
+def test_continued_tracks_equal_brute_force_and_lie_between_ranking_and_tracking():
+    """Every linking of 120 videos, with masks gated frame by frame; clashes included."""
+    rng = np.random.default_rng(12)
+    programs = strict_below = strict_above = 0
+    for i in range(120):
+        video = (clashing_video if i % 3 == 0 else contested_video)(rng, classes=1 + i % 2)
+        weights = 1 / rng.integers(1, 4, len(video.object_id))
+        own = link(video, Stage.RANKING, weights=weights)
+        gate = allowed(video, Stage.TRACKING)
+        free = own_choices(video, own.query, gate)
+        linking = link(video, Stage.CONTINUED, weights=weights, compare_thresholds=False)
+        # A mask that shares nothing is no better than none, so brute force needs no gate by frame.
+        held = replace(video, intersection=np.where(free, video.intersection, 0).astype(np.int32))
+        value = reached(video, linking, weights)
+        assert value == pytest.approx(brute_force(held, gate, weights), abs=1e-9)
+        assert_valid(video, linking.chosen)
+        frames, objects = np.nonzero(linking.chosen >= 0)
+        assert free[frames, linking.chosen[frames, objects], objects].all()
+        lower, upper = reached(video, own, weights), brute_force(video, gate, weights)
+        assert lower - 1e-9 <= value <= upper + 1e-9
+        strict_below += lower < value - 1e-9
+        strict_above += value < upper - 1e-9
+        programs += len(linking.solves)
+    assert min(strict_below, strict_above, programs) > 3
+
+
+def test_continued_tracks_lie_between_ranking_and_tracking_in_the_sum_of_frame_ious():
+    """What can be promised under the ``iou`` objective."""
+    rng = np.random.default_rng(13)
+    between = 0
+    for i in range(60):
+        video = contested_video(rng, classes=1 + i % 2)
+        worth = frame_iou(video, gated_intersection(video, allowed(video, Stage.TRACKING)))
+        stages = (Stage.RANKING, Stage.CONTINUED, Stage.TRACKING)
+        low, middle, high = (chosen_worth(worth, link(video, stage, "iou").chosen) for stage in stages)
+        assert low - 1e-9 <= middle <= high + 1e-9
+        between += low < middle - 1e-9 and middle < high - 1e-9
+    assert between > 3
+
+
 def test_best_linking_reaches_the_largest_track_iou():
     """Dinkelbach per object alone, against every linking of 150 videos (two stages each: 300 checks)."""
     rng = np.random.default_rng(4)

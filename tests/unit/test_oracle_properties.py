@@ -233,8 +233,8 @@ def check_monotone(tables, *, overlapping=False):
     levels = oracle_levels(tables, "tight", evaluate_tables(tables), SolverSettings())
     for lower, upper in [
         ("default", "ranking"),
-        ("ranking", "own"),
-        ("own", "tracking"),
+        ("ranking", "continued"),
+        ("continued", "tracking"),
         ("tracking", "both"),
         ("ranking", "classes"),
         ("classes", "both"),
@@ -287,6 +287,80 @@ def test_planted_faults_come_back_with_their_share(counts):
         assert gap == pytest.approx(100 * count / 16, abs=ONE_STEP if count else 1e-9), name
     if len(set(counts)) == 3:
         assert np.argsort(found).tolist() == np.argsort(counts).tolist()
+
+
+def parts_and_levels(clips, tracks, objective):
+    """Parts of the tracking gap, which must sum to it, and AP of the levels."""
+    tables = to_tables(clips, tracks)
+    levels = oracle_levels(tables, objective, evaluate_tables(tables), SolverSettings())
+    gaps = Chain.from_levels(objective, levels).gaps
+    parts = {part: gaps[f"tracking.{part}"] for part in ("ranking", "association", "selection")}
+    assert sum(parts.values()) == pytest.approx(gaps["tracking"], abs=1e-9)
+    return parts, {name: level.evaluation.AP for name, level in levels.items()}
+
+
+def one_class(seed):
+    """Clips of one class and their perfect tracks, all of the same score."""
+    rng = np.random.default_rng(seed)
+    clips = [random_clip(rng, v + 1, classes=1) for v in range(2)]
+    return clips, [replace(track, score=0.5) for clip in clips for track in clip.perfect(rng)], rng
+
+
+def cut_in_two(tracks, _rng):
+    """Each track as two, before and after a frame near the middle: the second id is new."""
+    late = np.arange(len(tracks[0].masks)) >= len(tracks[0].masks) // 2
+    return [replace(t, masks=t.masks * part[:, None, None]) for t in tracks for part in (~late, late)]
+
+
+def swapped(tracks, _rng):
+    """Neighbours of a video exchange their ids in the middle."""
+    result = list(tracks)
+    middle = len(tracks[0].masks) // 2
+    for i in range(0, len(tracks), 2):
+        for one, other in ((i, i + 1), (i + 1, i)):
+            masks = np.concatenate([tracks[one].masks[:middle], tracks[other].masks[middle:]])
+            result[one] = replace(tracks[one], masks=masks)
+    return result
+
+
+@pytest.mark.parametrize("objective", ["tight", "iou"])
+@pytest.mark.parametrize(
+    "fault",
+    [cut_in_two, swapped, lambda tracks, rng: shuffle_within_frames(tracks, rng, by_class=False)],
+    ids=["cut in two", "swap", "shuffle"],
+)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_lost_identities_are_association_and_nothing_else(fault, seed, objective):
+    """A switch to a new id, too, though both ids have the same object as the one they cover most."""
+    clips, tracks, rng = one_class(seed)
+    parts, aps = parts_and_levels(clips, fault(tracks, rng), objective)
+    assert aps["continued"] == pytest.approx(100)
+    assert parts["selection"] == pytest.approx(0, abs=1e-9)
+    assert parts["association"] == pytest.approx(100 - aps["ranking"], abs=1e-9)
+    assert parts["association"] > 20
+
+
+def hedged(track):
+    """Two queries on one object, each with half of its rows in every other frame and all of them in the others."""
+    rows = np.arange(track.masks.shape[1])
+    height = track.masks.any(axis=2)
+    middle = np.array([rows[h].mean() if h.any() else 0 for h in height])
+    upper = track.masks & (rows[None, :] <= middle[:, None])[:, :, None]
+    odd = (np.arange(len(track.masks)) % 2 == 1)[:, None, None]
+    return [
+        replace(track, masks=np.where(odd, upper, track.masks)),
+        replace(track, masks=np.where(odd, track.masks, upper)),
+    ]
+
+
+@pytest.mark.parametrize("objective", ["tight", "iou"])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_better_of_two_masks_on_one_object_is_selection_and_nothing_else(seed, objective):
+    clips, tracks, _ = one_class(seed)
+    parts, aps = parts_and_levels(clips, [double for track in tracks for double in hedged(track)], objective)
+    assert parts["association"] == pytest.approx(0, abs=1e-9)
+    assert parts["selection"] == pytest.approx(aps["tracking"] - aps["ranking"], abs=1e-9)
+    assert parts["selection"] > 20
 
 
 @pytest.mark.parametrize("seed", SEEDS)

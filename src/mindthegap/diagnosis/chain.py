@@ -14,7 +14,7 @@ from mindthegap.oracle import Objective
 HEADLINES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100")
 PRINTED_LEVELS = {"default": "default", "oracle_tracking": "tracking", "oracle_classification": "both"}
 """The levels of ``gaps.json`` and where they come from; ``oracle_classification`` repairs identities and classes."""
-STAGES = {"ranking": "ranking", "own_masks": "own", "classes_only": "classes", "missed_found": "found"}
+STAGES = {"ranking": "ranking", "continued": "continued", "classes_only": "classes", "missed_found": "found"}
 """The further levels that the splits and orders are differences of."""
 
 
@@ -24,7 +24,7 @@ class Chain:
 
     Attributes:
         objective: ``"tight"`` or ``"iou"``.
-        levels: By name: default, ranking, own, tracking, classes, both, found.
+        levels: By name: default, ranking, continued, tracking, classes, both, found.
         gaps: Flat gaps in points by name (see ``gaps.DIFFERENCES``); ``None`` where AP is undefined.
     """
 

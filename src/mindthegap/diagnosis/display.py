@@ -8,18 +8,18 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mindthegap.diagnosis.gaps import SPLITS
-
 if TYPE_CHECKING:
     from mindthegap.diagnosis.report import Diagnosis
 
 _PART_NAMES = {
     "ranking": "ranking, false tracks",
-    "selection": "better masks of own queries",
-    "association": "masks of other queries",
+    "association": "own track lost the object",
+    "selection": "other query had the better mask",
     "missed": "missed objects",
     "mask_quality": "mask quality",
 }
+_PRINTED_PARTS = {"tracking": ("ranking", "association", "selection"), "segmentation": ("missed", "mask_quality")}
+"""The parts in the order in which the levels repair them."""
 _LEVEL_NAMES = {
     "default": "as given",
     "oracle_tracking": "identities repaired",
@@ -79,7 +79,7 @@ def _gap_rows() -> list[tuple[str, str, bool]]:
     rows = []
     for gap in ("tracking", "classification", "segmentation"):
         rows.append((gap, gap, False))
-        rows += [(f"{gap}.{part}", _PART_NAMES[part], True) for part in SPLITS.get(gap, ())]
+        rows += [(f"{gap}.{part}", _PART_NAMES[part], True) for part in _PRINTED_PARTS.get(gap, ())]
     return [*rows, ("interaction_beyond_ranking", "interaction of the two orders", False)]
 
 

@@ -1,4 +1,18 @@
-"""Gaps from the AP of the levels: plain differences, never clipped."""
+"""Gaps from the AP of the levels: plain differences, never clipped.
+
+The tracking gap has three parts, in the order in which the levels repair them:
+
+- *ranking*: false tracks and the order of scores; no mask moves.
+- *association*: what is won by masks of other queries in frames in which an object's own track (the query that the
+  ranking oracle gives it) has no useful mask on it, and by leaving out the own track where it is elsewhere. Identity
+  switches, swaps, fragmentation and tracks that outlive their object are here.
+- *selection*: what is won beyond that by taking the better of two masks where the own track was on the object. A
+  tracker cannot win it by keeping identities; it is the price of choosing one query per object for the whole video.
+
+The line between the last two is drawn in time, not by owner. One could instead allow an object all masks of the queries
+that cover it more than any other object, and call that selection; but then a track that is cut in two, both halves on
+the same object, would count as selection although it is an identity switch.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +30,8 @@ DIFFERENCES: Mapping[str, tuple[str, str]] = {
     "classification": ("tracking", "both"),
     "segmentation": ("both", "perfect"),
     "tracking.ranking": ("default", "ranking"),
-    "tracking.selection": ("ranking", "own"),
-    "tracking.association": ("own", "tracking"),
+    "tracking.association": ("ranking", "continued"),
+    "tracking.selection": ("continued", "tracking"),
     "segmentation.missed": ("both", "found"),
     "segmentation.mask_quality": ("found", "perfect"),
     "classification_first.classification": ("default", "classes"),
@@ -37,7 +51,7 @@ def differences(points: Mapping[str, float | None]) -> dict[str, float | None]:
     """All gaps from the AP of each level; ``None`` where an AP is undefined.
 
     Args:
-        points: AP per level (``default``, ``ranking``, ``own``, ``tracking``, ``classes``, ``both``, ``found``).
+        points: AP per level (``default``, ``ranking``, ``continued``, ``tracking``, ``classes``, ``both``, ``found``).
     """
     known = {**points, "perfect": PERFECT}
     result = {name: _minus(known[upper], known[lower]) for name, (lower, upper) in DIFFERENCES.items()}

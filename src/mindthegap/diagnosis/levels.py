@@ -16,12 +16,13 @@ from mindthegap.evaluation import (
     evaluate_candidates,
 )
 from mindthegap.oracle import Linking, Objective, SolverSettings, Stage, link
+from mindthegap.oracle.gates import useful
 from mindthegap.oracle.sums import Bools, Floats
 from mindthegap.progress import track
 
 STAGES: Mapping[str, Stage] = {
     "ranking": Stage.RANKING,
-    "own": Stage.OWN,
+    "continued": Stage.CONTINUED,
     "tracking": Stage.TRACKING,
     "classes": Stage.CLASSES,
     "both": Stage.BOTH,
@@ -119,9 +120,8 @@ def missed(video: VideoOverlaps) -> Bools:
 
     A mask is useful if it can raise the track IoU at the lowest threshold: more than a third of it is on the object.
     """
-    useful = (3 * video.intersection.astype(np.int64) > video.query_area[:, :, None]).any(axis=1)
     present = video.object_area > 0
-    without = np.count_nonzero(present & ~useful, axis=0)
+    without = np.count_nonzero(present & ~useful(video).any(axis=1), axis=0)
     lost: Bools = (2 * without >= present.sum(axis=0)) & ~video.object_crowd
     return lost
 

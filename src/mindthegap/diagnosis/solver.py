@@ -9,7 +9,7 @@ from mindthegap.diagnosis.levels import Level, object_worth
 from mindthegap.evaluation import OverlapTables
 from mindthegap.oracle import ComponentSolve, SolverSettings
 
-LEVELS = {"own_masks": "own", "tracking": "tracking", "classification": "both"}
+LEVELS = {"continued": "continued", "tracking": "tracking", "classification": "both"}
 
 
 def solver_report(tables: OverlapTables, levels: Mapping[str, Level], settings: SolverSettings) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def solver_report(tables: OverlapTables, levels: Mapping[str, Level], settings: 
         "time_limit_s": settings.time_limit,
         "clashes": sum(entry.clashes for level in LEVELS.values() for entry in levels[level].linkings),
         "bounds": {name: _points(tables, name, solves, _missing_proof) for name in LEVELS},
-        "per_threshold": {name: _points(tables, name, solves, _bonus) for name in LEVELS if name != "own_masks"},
+        "per_threshold": {name: _points(tables, name, solves, _bonus) for name in LEVELS if name != "continued"},
         "unproven": [
             {"level": name, "video_id": video, "objects": objects[video][list(solve.objects)].tolist(), **_proof(solve)}
             for name, video, solve in unproven

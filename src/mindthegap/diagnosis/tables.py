@@ -56,9 +56,9 @@ def tracks_table(tables: OverlapTables, chain: Chain, keys: Keys) -> pd.DataFram
     """``tracks.parquet``: one row per object that is not crowd, in file order within ascending videos.
 
     ``video_length`` is in annotated frames; ``frames_hull`` counts the frames from the first to the last in which the
-    object is present. ``hits_*`` count the ten IoU thresholds a level's track reaches. An object's share of a gap is 100 / (10 N_c K) points per threshold (N_c
-    objects of its class, K classes): shares sum to the gap in mean recall, which differs from the gap in AP by the
-    ranking part and the grid of 101 recall points.
+    object is present. ``hits_*`` count the ten IoU thresholds a level's track reaches. An object's share of a gap is
+    100 / (10 N_c K) points per threshold (N_c objects of its class, K classes): shares sum to the gap in mean recall,
+    which differs from the gap in AP by the ranking part and the grid of 101 recall points.
     """
     import pandas as pd
 

@@ -24,7 +24,7 @@ from mindthegap.oracle.clashes import (
     solve_component,
 )
 from mindthegap.oracle.dinkelbach import best_linking
-from mindthegap.oracle.gates import Stage, allowed, gated_intersection, inherited_scores
+from mindthegap.oracle.gates import Stage, allowed, continued, gated_intersection, inherited_scores
 from mindthegap.oracle.solving import SolverSettings
 from mindthegap.oracle.sums import NONE, Bools, Floats, Ints, hits, iou, linked_sums
 
@@ -86,22 +86,49 @@ def link(
         settings: Solver and time limit per component.
         compare_thresholds: Also computes what separate linkings per threshold would reach, where objects clash.
     """
-    gate = allowed(video, stage)
     worth = np.ones(len(video.object_id)) if weights is None else np.asarray(weights, np.float64)
     settings = settings or SolverSettings()
     query = np.full(len(video.object_id), NONE, np.int64)
     clashes, solves = 0, tuple[ComponentSolve, ...]()
     if stage.keeps_identities:
-        query = assign_tracks(video, gate, worth) if objective == "tight" else assign_tracks_by_iou(video, gate)
+        query = _own_queries(video, allowed(video, stage), objective, worth)
         chosen = _whole_tracks(video, query)
     else:
-        shared = gated_intersection(video, gate)
+        shared = usable_masks(video, stage, objective, worth)
         if objective == "iou":
             chosen = link_by_frame(frame_iou(video, shared))
         else:
             chosen, clashes, solves = _link_tight(video, shared, worth, settings, compare_thresholds)
     score = iou(*linked_sums(video, chosen)) if objective == "tight" else _best_part(video, stage, chosen)
     return Linking(video.video_id, stage, objective, chosen, query, score, clashes, solves)
+
+
+def _own_queries(video: VideoOverlaps, gate: Bools, objective: Objective, worth: Floats) -> Ints:
+    """``[G]`` the whole query that each object gets one-to-one, -1 for none."""
+    return assign_tracks(video, gate, worth) if objective == "tight" else assign_tracks_by_iou(video, gate)
+
+
+def usable_masks(video: VideoOverlaps, stage: Stage, objective: Objective, worth: Floats) -> Ints:
+    """``[T, Q, G]`` pixels that each mask shares with each object it may serve at a stage that repairs identities.
+
+    ``CONTINUED`` lies between ``RANKING`` and ``TRACKING``: under the ``tight`` objective mean recall over classes and
+    thresholds cannot fall in this order (where optimality is proven). From below: the ranking assigns queries
+    one-to-one, so no two objects have the same own track, and each may keep its own wherever it has pixels on the
+    object; the masks of an own track that are not on the object are dropped, which only raises its IoU. From above:
+    only masks are open here that are open at ``TRACKING`` too. Under the ``iou`` objective the same argument holds for
+    the sum of frame IoUs; AP and recall may fall, as anywhere under that objective.
+
+    Args:
+        video: Overlap tables.
+        stage: ``CONTINUED``, ``TRACKING`` or ``BOTH``.
+        objective: Decides which query is an object's own.
+        worth: ``[G]`` worth of one threshold of each object.
+    """
+    gate = allowed(video, stage)
+    if stage is Stage.CONTINUED:
+        own = _own_queries(video, allowed(video, Stage.RANKING), objective, worth)
+        gate = continued(video, gate, own)
+    return gated_intersection(video, gate)
 
 
 def _whole_tracks(video: VideoOverlaps, query: Ints) -> Ints:

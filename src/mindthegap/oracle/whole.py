@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from mindthegap.evaluation import VideoOverlaps
-from mindthegap.oracle.gates import Stage, allowed, gated_intersection
+from mindthegap.oracle.gates import Stage
+from mindthegap.oracle.linking import usable_masks
 from mindthegap.oracle.models import Edge, Hypothesis, LabelModel, label_model, tight_model
 from mindthegap.oracle.solving import Solution, SolverSettings, is_one, maximise
 from mindthegap.oracle.sums import NONE, TWENTIETHS, Floats, Ints
@@ -18,15 +19,15 @@ def whole_video_optimum(
 
     Args:
         video: Overlap tables.
-        stage: ``OWN``, ``TRACKING`` or ``BOTH``.
+        stage: ``CONTINUED``, ``TRACKING`` or ``BOTH``.
         weights: ``[G]`` worth of one threshold of each object; 1 if left out.
         settings: Solver and time limit.
 
     Returns:
         The solution and the linking ``[T, G]`` it holds.
     """
-    shared = gated_intersection(video, allowed(video, stage))
     worth = np.ones(len(video.object_id)) if weights is None else weights
+    shared = usable_masks(video, stage, "tight", worth)
     area = {g: int(a) for g, a in enumerate(video.object_area.sum(axis=0, dtype=np.int64)) if a > 0}
     edges = [
         Edge(t, q, g, int(shared[t, q, g]), int(video.query_area[t, q]))

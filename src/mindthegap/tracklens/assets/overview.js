@@ -60,11 +60,20 @@
     ["segmentation", "segmentation gap", "lost for good: no relabelling wins it back"],
   ];
 
+  const PARTS = {
+    ranking: "ranking, false tracks",
+    association: "own track lost the object",
+    selection: "other query had the better mask",
+    missed: "missed objects",
+    mask_quality: "mask quality",
+  };
+
   function splitText(experiment, name) {
     const split = (experiment.gaps.splits || {})[name];
     if (!split) return "";
-    return Object.entries(split)
-      .map(([part, value]) => `${part.replace("_", " ")} ${number(value, 1)}`)
+    return Object.keys(PARTS)
+      .filter((part) => part in split)
+      .map((part) => `${PARTS[part]} ${number(split[part], 1)}`)
       .join(" · ");
   }
 

@@ -16,7 +16,7 @@ from mindthegap.diagnosis.gaps import DIFFERENCES, differences
 from mindthegap.diagnosis.report import FILES
 from mindthegap.errors import InputError, MindTheGapError
 from mindthegap.evaluation import bootstrap_profiles, resampling_weights
-from mindthegap.failures import object_shares
+from mindthegap.failures import FailureThresholds, object_shares
 
 KEYS = {"dataset": "ovis", "method": "vistr", "backbone": "r50", "seed": "3"}
 KEY_COLUMNS = ["dataset", "method", "backbone", "seed"]
@@ -121,6 +121,8 @@ def test_gaps_file_holds_the_agreed_content(written):
         content["solver"]
     )
     assert content["intervals"]["samples"] == 100
+    assert content["failure_thresholds"] == FailureThresholds().to_dict()
+    assert content["failure_thresholds"]["carrier_iou"] == 0.5
     for block in (content, content["iou_objective"], content["tight_objective"]):
         aps = {name: level["AP"] for name, level in block["levels"].items()}
         assert aps["default"] + sum(block["gaps"].values()) == pytest.approx(100, abs=1e-9)

@@ -16,7 +16,7 @@ from mindthegap.diagnosis.tables import Keys, association_table, tracks_table, w
 from mindthegap.errors import InputError, MindTheGapError
 from mindthegap.evaluation import OverlapTables
 from mindthegap.evaluation.display import plain_text
-from mindthegap.failures import Event, VideoLinking, exact_pair_iou, find_failures, to_frame
+from mindthegap.failures import Event, FailureThresholds, VideoLinking, exact_pair_iou, find_failures, to_frame
 from mindthegap.files import atomic_path, disk_errors, write_json
 from mindthegap.formats.model import GroundTruth, Results
 from mindthegap.oracle import Objective, SolverSettings
@@ -84,6 +84,7 @@ class Diagnosis:
             **{f"{name}_objective": chain.summary() for name, chain in self.chains.items()},
             "counts": dict(self.chain.levels["default"].evaluation.counts),
             "solver": dict(self.solver),
+            "failure_thresholds": FailureThresholds().to_dict(),
         }
         if self.bootstrap is not None:
             content["intervals"] = self.bootstrap.to_dict()
@@ -124,7 +125,8 @@ class Diagnosis:
         geometry = pair_iou = None
         if self.source is not None:
             geometry, pair_iou = boxes_of(self.source[0]), exact_pair_iou(self.source[1])
-        return find_failures(self.tables, self.linking(), geometry=geometry, pair_iou=pair_iou)
+        thresholds = FailureThresholds()
+        return find_failures(self.tables, self.linking(), thresholds=thresholds, geometry=geometry, pair_iou=pair_iou)
 
     def strata(self, *, bootstrap: int = 0, seed: int = 0, progress: bool = False) -> pd.DataFrame:
         """Gaps by video length, density, occlusion, size and so on (see ``stratum_gaps``), with the keys in front."""

@@ -61,10 +61,10 @@
   ];
 
   const PARTS = {
-    ranking: "ranking, false tracks",
-    association: "own track lost the object",
-    selection: "other query had the better mask",
-    missed: "missed objects",
+    ranking: "ranking",
+    association: "track lost",
+    selection: "better mask",
+    missed: "missed",
     mask_quality: "mask quality",
   };
 

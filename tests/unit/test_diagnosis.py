@@ -288,7 +288,7 @@ def test_empty_inputs_give_a_complete_folder(case, objective, tmp_path, scene):
         assert set(content["gaps"].values()) == {None}
         assert content.get("intervals", {}).get("tracking") is None
         assert " - " in repr(diagnosis)
-    for name in ("tracks", "association", "failures"):
+    for name in ("tracks", "association", "failures", "strata"):
         frame = pd.read_parquet(tmp_path / "out" / f"{name}.parquet")
         assert list(frame.columns[:4]) == KEY_COLUMNS, name
     assert len(diagnosis.to_frame())
@@ -434,9 +434,12 @@ def test_places_that_cannot_be_written_are_told_before_the_work(files, tmp_path)
 def test_gaps_of_strata_are_those_of_the_restricted_ground_truth(written):
     from mindthegap.strata import strata
 
-    diagnosis, _ = written
+    diagnosis, out = written
     frame = diagnosis.strata(bootstrap=20, seed=1)
-    assert list(frame.columns[:4]) == KEY_COLUMNS
+    stored = pd.read_parquet(out / "strata.parquet")
+    pd.testing.assert_frame_equal(stored, frame[stored.columns])
+    assert stored.synthetic.all()
+    assert list(frame.columns[:5]) == [*KEY_COLUMNS, "synthetic"]
     groups = strata(diagnosis.tables)
     assert len(frame) >= len(groups) > 3
     by_name = frame.set_index(["attribute", "stratum"])

@@ -29,13 +29,13 @@ def diagnose(
         Path | None, typer.Option(help="Folder of the frames; then DIR/tracklens/ is built, a page that shows them.")
     ] = None,
     strata: Annotated[
-        bool, typer.Option("--strata", help="Also write strata.csv: gaps by video length, density, occlusion, size ...")
+        bool, typer.Option("--strata", help="Also write strata.csv: strata.parquet with 95 % intervals (slow).")
     ] = False,
     workers: Annotated[int, typer.Option(min=0, help="Processes, 0 = one per processor; numbers do not vary.")] = 0,
 ) -> None:
     """Says why a result file loses AP: tracking, classification and segmentation gap.
 
-    Writes the oracle folder (gaps.json, association, tracks and failures as Parquet, and the oracle's tracks as
+    Writes the oracle folder (gaps.json; association, tracks, failures and strata as Parquet; the oracle's tracks as
     ordinary result files) and prints the gaps.
     """
     import json
@@ -73,7 +73,7 @@ def diagnose(
 
 
 def _write_strata(diagnosis: Diagnosis, path: Path, bootstrap: int, seed: int) -> None:
-    """Gaps by stratum as CSV."""
+    """Gaps by stratum with intervals as CSV."""
     from mindthegap.files import atomic_path
 
     frame = diagnosis.strata(bootstrap=bootstrap, seed=seed, progress=True)

@@ -33,6 +33,7 @@ FILES = (
     "association.parquet",
     "tracks.parquet",
     "failures.parquet",
+    "strata.parquet",
     "gaps.json",
 )
 """The files of an oracle folder, in the order of writing: ``gaps.json`` says that the others are complete."""
@@ -129,17 +130,22 @@ class Diagnosis:
         return find_failures(self.tables, self.linking(), thresholds=thresholds, geometry=geometry, pair_iou=pair_iou)
 
     def strata(self, *, bootstrap: int = 0, seed: int = 0, progress: bool = False) -> pd.DataFrame:
-        """Gaps by video length, density, occlusion, size and so on (see ``stratum_gaps``), with the keys in front."""
+        """``strata.parquet``: gaps by video length, density, occlusion, size and so on (see ``stratum_gaps``).
+
+        The file has no intervals: ``bootstrap`` costs several times what everything else does.
+        """
         geometry = None if self.source is None else boxes_of(self.source[0])
         frame = stratum_gaps(
             self.tables,
             strata(self.tables, geometry),
             objective=self.objective,
+            linkings={name: self.chain.levels[name].linkings for name in ("tracking", "both")},
             settings=SolverSettings(self.solver["name"], self.solver["time_limit_s"]),
             bootstrap=bootstrap,
             seed=seed,
             progress=progress,
         )
+        frame.insert(0, "synthetic", self.synthetic)
         return with_keys(frame, self.keys)
 
     def write(self, out_dir: str | Path) -> Path:
@@ -177,6 +183,7 @@ class Diagnosis:
             "association.parquet": lambda path: write_parquet(path, self.association()),
             "tracks.parquet": lambda path: write_parquet(path, self.tracks()),
             "failures.parquet": lambda path: write_parquet(path, to_frame(self.failures(), **keys)),
+            "strata.parquet": lambda path: write_parquet(path, self.strata()),
             "gaps.json": lambda path: write_json(path, self.to_dict(), indent=2),
         }
 

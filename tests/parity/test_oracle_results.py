@@ -1,8 +1,9 @@
-"""The oracle's result files, given to mmdet's copy of the official evaluator, have the AP that is reported."""
+"""The oracle's result files, given to the official evaluator and to mmdet's copy, have the AP that is reported."""
 
 import json
 
 import pytest
+from test_official_evaluator import OFFICIAL, load_evaluator
 from vis_sets import make_set
 
 from mindthegap.diagnosis import diagnose
@@ -11,9 +12,20 @@ HEADLINES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100")
 SETS = 24
 
 
-def stats(functional, truth, results):
-    gt = functional.YTVIS(str(truth))
-    evaluator = functional.YTVISeval(gt, gt.loadRes(str(results)), "segm")
+def mmdets():
+    functional = pytest.importorskip("mmdet.evaluation.functional", reason="needs mmdet (the methods extra)")
+    return functional.YTVIS, functional.YTVISeval
+
+
+def official():
+    dataset, evaluator = load_evaluator(OFFICIAL, "ytvos.py", "ytvoseval.py")
+    return dataset.YTVOS, evaluator.YTVOSeval
+
+
+def stats(dataset_class, evaluator_class, truth, results):
+    """The evaluator's headline numbers, 0 to 1, -1 where undefined."""
+    gt = dataset_class(str(truth))
+    evaluator = evaluator_class(gt, gt.loadRes(str(results)), "segm")
     evaluator.evaluate()
     evaluator.accumulate()
     evaluator.summarize()
@@ -21,9 +33,10 @@ def stats(functional, truth, results):
 
 
 @pytest.mark.parametrize("objective", ["tight", "iou"])
-def test_oracle_files_by_mmdets_evaluator(objective, tmp_path):
+@pytest.mark.parametrize("load", [official, mmdets])
+def test_oracle_files_by_other_evaluators(load, objective, tmp_path):
     """Random sets with ties, crowds, empty tracks, exact thresholds, classes, polygons and overlapping objects."""
-    functional = pytest.importorskip("mmdet.evaluation.functional", reason="needs mmdet (the methods extra)")
+    classes = load()
     checked = 0
     for seed in range(SETS):
         truth, results = make_set(seed)
@@ -36,7 +49,7 @@ def test_oracle_files_by_mmdets_evaluator(objective, tmp_path):
             given = tmp_path / "results.json" if level == "default" else tmp_path / "o" / f"{level}.json"
             if not json.loads(given.read_text()):
                 continue  # the official reader fails on an empty list
-            for name, value in zip(HEADLINES, stats(functional, tmp_path / "gt.json", given), strict=False):
+            for name, value in zip(HEADLINES, stats(*classes, tmp_path / "gt.json", given), strict=False):
                 expected = None if value == -1 else pytest.approx(100 * value, abs=1e-9)
                 assert reported[name] == expected, (seed, level, name)
             checked += 1

@@ -45,7 +45,7 @@ def test_figure_data_are_the_measured_gaps(finished):
     table = pd.read_csv(finished.out / "paper/gap_bars/gap_bars.csv")
     gaps = json.loads((finished.out / "oracle/smoke_clips/masktrack_rcnn-r18_tiny/0/gaps.json").read_text())
     row = table.iloc[0]
-    assert row["tracking"] == pytest.approx(gaps["gaps"]["tracking"])
+    assert row["tracking_gap"] == pytest.approx(gaps["gaps"]["tracking"])
     assert bool(row["synthetic"]) is True
     parts = gaps["levels"]["default"]["AP"] + sum(gaps["gaps"][name] for name in gaps["gaps"])
     assert parts == pytest.approx(100)

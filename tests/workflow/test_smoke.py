@@ -28,6 +28,7 @@ def test_every_stage_leaves_its_files(finished):
         f"oracle/{cell}/tracks.parquet",
         f"oracle/{cell}/association.parquet",
         f"oracle/{cell}/failures.parquet",
+        f"oracle/{cell}/strata.parquet",
         f"oracle/{cell}/oracle_tracking.json",
         f"oracle/{cell}/oracle_classification.json",
         "paper/gap_bars/gap_bars.pdf",

@@ -5,6 +5,7 @@ ORACLE_FILES = {
     "association": "association.parquet",
     "tracks": "tracks.parquet",
     "failures": "failures.parquet",
+    "strata": "strata.parquet",
     "oracle_tracking": "oracle_tracking.json",
     "oracle_classification": "oracle_classification.json",
 }

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import multiprocessing
 import os
 import resource
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,13 +21,15 @@ from methods.runtime.backbones import get_backbone
 from methods.runtime.facts import DatasetFacts, read_facts
 from methods.runtime.fingerprint import digest, method_code
 from methods.runtime.jobs import InferenceJob, set_up_log
-from mindthegap.errors import ConfigError, InputError
+from methods.runtime.settings import NOT_IN_FINGERPRINT
+from mindthegap.errors import ConfigError, InputError, MindTheGapError
 from mindthegap.files import atomic_path, disk_errors, read_json, sha256_file, write_json
 
 __all__ = ["InferenceJob", "infer"]
 
 _LOG = logging.getLogger("mindthegap.inference")
 _WARM_UP_FRAMES = 3
+_RUN: Callable[[int], int] | None = None  # what forked processes inherit; a closure cannot be sent to them
 
 
 def infer(job: InferenceJob) -> None:
@@ -45,7 +50,7 @@ def infer(job: InferenceJob) -> None:
     parts = job.predictions.with_name(f".{job.predictions.stem}.parts")
     model, pipeline, config = _load(job, facts)
     _claim(parts, job, facts, config.inference.to_dict())
-    _run_videos(job, facts, model, pipeline, parts)
+    _run_videos(job, facts, model, pipeline, parts, config.inference["cpu_threads"])
     speed = _merge(job, facts, parts)
     write_json(job.speed, speed, indent=1)
     shutil.rmtree(parts, ignore_errors=True)
@@ -77,7 +82,7 @@ def _load(job: InferenceJob, facts: DatasetFacts) -> tuple[Any, Any, Any]:
     config = registry.load(job.method, "config").build_config(
         job.scale, trained, job.backbone, meta["settings"], job.settings
     )
-    configure_torch(config.inference["cpu_threads"], deterministic=True)
+    configure_torch(config.inference["cpu_threads"] if job.devices else 1, deterministic=True)
     model = MODELS.build(config.model)
     try:
         model.load_state_dict(state, strict=True)
@@ -93,7 +98,7 @@ def _claim(parts: Path, job: InferenceJob, facts: DatasetFacts, settings: dict[s
     fingerprint = {
         "weights": sha256_file(job.weights),
         "dataset": facts.sha256,
-        "settings": digest(settings),
+        "settings": digest({key: value for key, value in settings.items() if key not in NOT_IN_FINGERPRINT}),
         "code": method_code(job.method),
         "devices": job.devices,
     }
@@ -109,24 +114,68 @@ def _videos(facts: DatasetFacts) -> list[dict[str, Any]]:
     return sorted(read_json(facts.annotations)["videos"], key=lambda video: video["id"])
 
 
-def _run_videos(job: InferenceJob, facts: DatasetFacts, model: Any, pipeline: Any, parts: Path) -> None:
+def _run_videos(job: InferenceJob, facts: DatasetFacts, model: Any, pipeline: Any, parts: Path, cores: int) -> None:
     from methods.runtime.frames import VideoFrames
 
     videos = _videos(facts)
     pending = [video for video in videos if not (parts / f"{video['id']}.json").is_file()]
     if len(pending) < len(videos):
         _LOG.info("%d of %d videos were finished by an earlier attempt.", len(videos) - len(pending), len(videos))
-    if pending:
-        _warm_up(model, VideoFrames(pending[0], facts.frames_dir, pipeline))
-    started, last, done = time.monotonic(), time.monotonic(), 0
+    if not pending:
+        return
+    _warm_up(model, VideoFrames(pending[0], facts.frames_dir, pipeline))
+
+    def run(index: int) -> int:
+        frames = VideoFrames(pending[index], facts.frames_dir, pipeline)
+        _run_video(job, facts, model, frames, parts)
+        return frames.length
+
     total = sum(len(video["file_names"]) for video in pending)
-    for video in pending:
-        _run_video(job, facts, model, VideoFrames(video, facts.frames_dir, pipeline), parts)
-        done += len(video["file_names"])
+    # The longest videos first, so that no process is left with one at the end.
+    order = sorted(range(len(pending)), key=lambda index: -len(pending[index]["file_names"]))
+    _log_progress(_mapped(run, order, 1 if job.devices else min(cores, len(pending))), total)
+
+
+def _mapped(run: Callable[[int], int], indices: list[int], processes: int) -> Iterator[int]:
+    """``run`` over the indices, in this process or in several that inherit model and weights by forking.
+
+    One thread in each of several processes is faster than several threads in one, whose operators are too small to
+    share, and does not stand still when another program takes a core. The results do not depend on the number.
+    """
+    if processes == 1:
+        yield from map(run, indices)
+        return
+    global _RUN
+    _RUN = run
+    try:
+        with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("fork")) as pool:
+            futures = [pool.submit(_run_inherited, index) for index in indices]
+            try:
+                for future in as_completed(futures):
+                    yield future.result()
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+    except BrokenProcessPool:
+        reason = "a process was killed, perhaps for memory"
+        raise MindTheGapError(f"inference stopped: {reason}; run it again to continue with what is left.") from None
+    finally:
+        _RUN = None
+
+
+def _run_inherited(index: int) -> int:
+    assert _RUN is not None
+    return _RUN(index)
+
+
+def _log_progress(lengths: Iterator[int], total: int) -> None:
+    """A line with an estimate every five seconds."""
+    started, last, done = time.monotonic(), time.monotonic(), 0
+    for length in lengths:
+        done += length
         if time.monotonic() - last > 5 or done == total:
             last = time.monotonic()
-            remaining = (last - started) / done * (total - done)
-            _LOG.info("frame %d of %d, about %.0f s to go", done, total, remaining)
+            _LOG.info("frame %d of %d, about %.0f s to go", done, total, (last - started) / done * (total - done))
 
 
 def _warm_up(model: Any, frames: Any) -> None:
@@ -177,8 +226,13 @@ def _merge(job: InferenceJob, facts: DatasetFacts, parts: Path) -> dict[str, Any
     return _speed(job, frames, seconds, load_seconds)
 
 
+def _peak_mib(who: int) -> float:
+    """Peak resident memory of this process, or of the largest finished child, in MiB."""
+    return resource.getrusage(who).ru_maxrss / 1024
+
+
 def _speed(job: InferenceJob, frames: int, seconds: float, load_seconds: float) -> dict[str, Any]:
-    """Speed record: frames per second of the method alone and with reading the images; peak memory of the process."""
+    """Speed record: frames per second of one process, for the method alone and with reading the images; peak memory."""
     import torch
 
     method_seconds = seconds - load_seconds
@@ -191,7 +245,7 @@ def _speed(job: InferenceJob, frames: int, seconds: float, load_seconds: float) 
         "load_seconds": round(load_seconds, 3),
         "frames_per_second": round(frames / method_seconds, 3) if method_seconds > 0 else None,
         "frames_per_second_with_loading": round(frames / seconds, 3) if seconds > 0 else None,
-        "peak_memory_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+        "peak_memory_mib": round(max(map(_peak_mib, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))), 1),
         "peak_gpu_memory_mib": round(torch.cuda.max_memory_allocated() / 2**20, 1) if gpu else None,
         "warm_up_frames_excluded": _WARM_UP_FRAMES,
     }

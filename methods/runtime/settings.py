@@ -13,8 +13,8 @@ SHARED_TRAINING: dict[str, Any] = {
     "epochs": 12.0,  # passes over all annotated frames
     "batch_size": 8,  # items per step over all devices together, so that results do not depend on their number
     "workers": 2,  # data loading processes per device; 0 loads in the main process
-    "cpu_threads": 2,  # CPU threads over all processes; part of the result, hence not taken from the machine
-    "cpu_processes": 1,  # data-parallel processes of a CPU run
+    "cpu_threads": 2,  # CPU cores that the job may use beside its GPUs; a CPU run takes `cpu_processes` instead
+    "cpu_processes": 1,  # data-parallel processes of a CPU run, one thread each; part of the result: sums are split
     "log_every": 50,  # steps per record of history.jsonl
     "checkpoint_seconds": 600.0,  # shortest time between two checkpoints; 0 saves after every step
     "lr": 1e-3,
@@ -22,10 +22,12 @@ SHARED_TRAINING: dict[str, Any] = {
 }
 
 # Inference settings every method has.
-SHARED_INFERENCE: dict[str, Any] = {"cpu_threads": 2}
+SHARED_INFERENCE: dict[str, Any] = {
+    "cpu_threads": 2,  # CPU cores that the job may use; a CPU run takes one process for each
+}
 
 # They decide how a run is carried out, not what comes out of it: a change must not discard work in progress.
-NOT_IN_FINGERPRINT = ("workers", "checkpoint_seconds")
+NOT_IN_FINGERPRINT = ("workers", "checkpoint_seconds", "cpu_threads")
 
 
 def merge(owner: str, defaults: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:

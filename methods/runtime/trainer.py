@@ -142,7 +142,9 @@ def run(job: TrainingJob) -> None:
     logger = set_up_log("mindthegap.training")
     facts = read_facts(job.dataset_dir, "train")
     config = build_method_config(job, facts)
-    configure_torch(max(1, config.settings["cpu_threads"] // _world_size()), deterministic=True)
+    # On a CPU the operators are too small to share: threads gain nothing and stall when another program takes a core.
+    threads = max(1, config.settings["cpu_threads"] // _world_size()) if job.devices else 1
+    configure_torch(threads, deterministic=True)
     main = _join_group(job)
     fingerprint = _fingerprint(job, facts, config)
     if main:

@@ -17,6 +17,7 @@ from methods.runtime.facts import DatasetFacts
 from methods.runtime.settings import SHARED_INFERENCE, SHARED_TRAINING, merge, pick_scale
 
 NAME = "masktrack_rcnn"
+ANY_FRAME = 1_000_000  # the official code draws the reference from the whole video; mmdet within 100 frames
 
 _CPU: dict[str, Any] = {
     **SHARED_TRAINING,
@@ -37,7 +38,7 @@ _CPU: dict[str, Any] = {
     "head_norm": True,
     "embed_fc": 128,
     "embed_channels": 64,
-    "frame_range": 100,
+    "frame_range": ANY_FRAME,
     "photometric": True,
     "final_relu": False,
     "normalise_by": "positives",
@@ -71,7 +72,7 @@ TRAINING: dict[str, dict[str, Any]] = {
         "head_norm": False,
         "embed_fc": 1024,
         "embed_channels": 1024,
-        "frame_range": 100,
+        "frame_range": ANY_FRAME,
         "photometric": False,
         "final_relu": False,
         "normalise_by": "positives",

@@ -51,6 +51,14 @@ def _listed(work_dir: Path) -> list[tuple[int, Path]]:
     return sorted(((int(match[1]), path) for match, path in found), key=lambda item: (-item[0], item[1].name))
 
 
+def step_of(checkpoint: Path) -> int:
+    """Number of finished steps of a checkpoint, from its name."""
+    match = _NAME.fullmatch(checkpoint.name)
+    if match is None:
+        raise ValueError(f"{checkpoint.name} is not the name of a checkpoint")
+    return int(match[1])
+
+
 def latest_good_checkpoint(work_dir: Path, logger: logging.Logger) -> Path | None:
     """The latest checkpoint whose bytes are what was written; damaged ones are logged and skipped."""
     for _, path in _listed(work_dir):

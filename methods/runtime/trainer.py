@@ -22,7 +22,7 @@ from mmengine.config import Config  # noqa: E402
 from mmengine.dist import barrier, get_rank  # noqa: E402
 from mmengine.runner import Runner  # noqa: E402
 
-from methods.runtime import registry  # noqa: E402
+from methods.runtime import checkpoints, registry  # noqa: E402
 from methods.runtime.checkpoints import discard_checkpoints, latest_good_checkpoint, prepare_work_dir  # noqa: E402
 from methods.runtime.data import FrameError  # noqa: E402
 from methods.runtime.determinism import configure_torch  # noqa: E402
@@ -150,9 +150,12 @@ def run(job: TrainingJob) -> None:
     if main:
         prepare_work_dir(job.work_dir, fingerprint, logger)
     barrier()  # the other ranks look for checkpoints only in a folder that has been checked
-    runner = _runner(config, job, facts, latest_good_checkpoint(job.work_dir, logger))
+    checkpoint = latest_good_checkpoint(job.work_dir, logger)
+    runner = _runner(config, job, facts, checkpoint)
     _log_to_stderr(runner.logger)
     if main:
+        if checkpoint is not None:
+            logger.info("an earlier attempt was interrupted; continuing after step %d", checkpoints.step_of(checkpoint))
         logger.info("%d trainable parameters, %d steps", parameter_count(runner.model), config.steps)
     _train(runner)
     if main:

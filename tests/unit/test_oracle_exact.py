@@ -8,7 +8,16 @@ from dataclasses import replace
 import numpy as np
 import pulp
 import pytest
-from oracle_cases import all_linkings, brute_force, clashing_video, contested_video, table
+from oracle_cases import (
+    all_linkings,
+    assert_valid,
+    brute_force,
+    check_instance,
+    clashing_video,
+    contested_video,
+    reached,
+    table,
+)
 from scipy.optimize import linear_sum_assignment
 
 from mindthegap.errors import MindTheGapError
@@ -19,38 +28,10 @@ from mindthegap.oracle.dinkelbach import best_linking
 from mindthegap.oracle.gates import allowed, gated_intersection
 from mindthegap.oracle.solving import maximise
 from mindthegap.oracle.sums import TWENTIETHS
-from mindthegap.oracle.whole import label_program, whole_video_optimum
+from mindthegap.oracle.whole import label_program
 
 SOLVERS = available_solvers()
 ALMOST_ONE = 1 - 1e-10
-
-
-def reached(video, linking, weights):
-    return float(hits(*linked_sums(video, linking.chosen)) @ weights)
-
-
-def check_instance(video, rng, solver, *, whole, stage):
-    """Compares linking (and the whole program) with brute force; returns the number of programs solved."""
-    settings = SolverSettings(solver)
-    weights = 1 / rng.integers(1, 4, len(video.object_id))
-    best = brute_force(video, allowed(video, stage), weights)
-    linking = link(video, stage, weights=weights, settings=settings, compare_thresholds=False)
-    assert reached(video, linking, weights) == pytest.approx(best, abs=1e-9)
-    assert all(solve.optimal and solve.status == "optimal" for solve in linking.solves)
-    assert_valid(video, linking.chosen)
-    if whole:
-        solution, chosen = whole_video_optimum(video, stage, weights=weights, settings=settings)
-        assert solution.optimal
-        assert float(hits(*linked_sums(video, chosen)) @ weights) == pytest.approx(best, abs=1e-9)
-    return len(linking.solves)
-
-
-def assert_valid(video, chosen):
-    """R1 and R2: a mask is used at most once per frame, and only where it is on the object."""
-    for t in range(video.length):
-        used = chosen[t][chosen[t] >= 0]
-        assert len(used) == len(set(used.tolist()))
-        assert all(video.intersection[t, q, g] > 0 for g, q in enumerate(chosen[t]) if q >= 0)
 
 
 @pytest.mark.parametrize(("make", "videos", "programs"), [(contested_video, 350, 1), (clashing_video, 150, 60)])
@@ -62,13 +43,6 @@ def test_linking_equals_brute_force(make, videos, programs):
         stage = Stage.TRACKING if i % 2 else Stage.BOTH
         solved += check_instance(make(rng, classes=1 + i % 3 // 2), rng, "HiGHS", whole=i % 5 == 0, stage=stage)
     assert solved >= programs
-
-
-@pytest.mark.skipif("CBC" not in SOLVERS, reason="CBC's binary is not available here")
-def test_cbc_equals_brute_force():
-    rng = np.random.default_rng(2)
-    solved = [check_instance(clashing_video(rng), rng, "CBC", whole=i % 3 == 0, stage=Stage.BOTH) for i in range(30)]
-    assert sum(solved) > 8
 
 
 @pytest.mark.slow

@@ -7,11 +7,14 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
+import pytest
 from pycocotools import mask as coco_mask
 
 from mindthegap.evaluation import OverlapTables, VideoOverlaps, compute_overlaps
 from mindthegap.formats import Category, GroundTruth, ObjectTrack, ResultRow, Results, Video
-from mindthegap.oracle import hits
+from mindthegap.oracle import SolverSettings, hits, link, linked_sums
+from mindthegap.oracle.gates import allowed
+from mindthegap.oracle.whole import whole_video_optimum
 
 
 def table(shared, query_area, object_area, *, classes=None, rows=None, video_id=1, crowd=None) -> VideoOverlaps:
@@ -207,3 +210,31 @@ def shuffle_within_frames(tracks: list[Track], rng: np.random.Generator, *, by_c
         for i, masks in zip(members, mixed, strict=True):
             result[i] = replace(tracks[i], masks=masks)
     return result
+
+
+def reached(video, linking, weights):
+    return float(hits(*linked_sums(video, linking.chosen)) @ weights)
+
+
+def check_instance(video, rng, solver, *, whole, stage):
+    """Compares linking (and the whole program) with brute force; returns the number of programs solved."""
+    settings = SolverSettings(solver)
+    weights = 1 / rng.integers(1, 4, len(video.object_id))
+    best = brute_force(video, allowed(video, stage), weights)
+    linking = link(video, stage, weights=weights, settings=settings, compare_thresholds=False)
+    assert reached(video, linking, weights) == pytest.approx(best, abs=1e-9)
+    assert all(solve.optimal and solve.status == "optimal" for solve in linking.solves)
+    assert_valid(video, linking.chosen)
+    if whole:
+        solution, chosen = whole_video_optimum(video, stage, weights=weights, settings=settings)
+        assert solution.optimal
+        assert float(hits(*linked_sums(video, chosen)) @ weights) == pytest.approx(best, abs=1e-9)
+    return len(linking.solves)
+
+
+def assert_valid(video, chosen):
+    """R1 and R2: a mask is used at most once per frame, and only where it is on the object."""
+    for t in range(video.length):
+        used = chosen[t][chosen[t] >= 0]
+        assert len(used) == len(set(used.tolist()))
+        assert all(video.intersection[t, q, g] > 0 for g, q in enumerate(chosen[t]) if q >= 0)

@@ -195,6 +195,7 @@ def test_configuration_mistakes_are_named(arguments, words):
 
 
 def learning_rates(scheduler_configs, steps, lr):
+    import mmengine.optim.scheduler  # noqa: F401 - registers the schedulers
     from mmengine.registry import PARAM_SCHEDULERS
 
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr)

@@ -4,8 +4,8 @@
 SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
-# The first of these that is there and new enough; choose another with make PYTHON=/path/to/python3.12
-PYTHON ?= $(firstword $(foreach name,python3.12 python3.11 python3.13 python3,$(shell command -v $(name) 2>/dev/null)))
+# Empty: the first of python3, python3.12, python3.11, python3.13 that works. Or: make PYTHON=/path/to/python3.12
+PYTHON ?=
 CORES ?= all
 
 .PHONY: help env demo report test lint unit lock schema clean
@@ -16,7 +16,7 @@ env: $(VENV)/.ready
 
 # The stamp is written last: a set-up that was killed starts over.
 $(VENV)/.ready: envs/requirements.lock envs/bootstrap.lock pyproject.toml
-	@envs/setup.sh "$(PYTHON)" "$(VENV)"
+	@envs/setup.sh "$(VENV)" $(PYTHON)
 
 demo: env
 	$(BIN)/snakemake --cores $(CORES)

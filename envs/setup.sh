@@ -1,24 +1,35 @@
 #!/bin/sh
 # Sets up the environment in a folder of its own: uv first (by pip, hash-pinned), then every package of the lock.
-# Usage: envs/setup.sh PYTHON FOLDER
+# Usage: envs/setup.sh FOLDER [PYTHON]
 set -eu
-python=$1
-venv=$2
+venv=$1
+shift
 
 fail() {
     echo "error: $1" >&2
     exit 2
 }
 
-[ -n "$python" ] || fail "no Python found; install Python 3.11 or 3.12, or name one: make PYTHON=/path/to/python3.12 env."
-"$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' ||
-    fail "$python is $("$python" -V 2>&1), but 3.11 to 3.13 is needed; name one: make PYTHON=/path/to/python3.12 env."
+# A name on PATH can be a placeholder that only prints an error (pyenv), and Debian splits off what makes a venv.
+works() {
+    "$1" -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' >/dev/null 2>&1
+}
+
+python=
+for name in ${*:-python3 python3.12 python3.11 python3.13}; do
+    if works "$name"; then
+        python=$name
+        break
+    fi
+done
+[ -n "$python" ] ||
+    fail "none of '${*:-python3 python3.12 python3.11 python3.13}' is a Python 3.11 to 3.13 that can make a virtual environment (on Debian: package python3-venv); name one: make PYTHON=/path/to/python3.12 env."
 mkdir -p "$venv" 2>/dev/null && [ -w "$venv" ] || fail "$venv cannot be written; make the checkout writable."
 
 echo "Setting up $venv with $("$python" -V): about 6 GB, one to three minutes."
 rm -f "$venv/.ready"
 "$python" -m venv --clear "$venv" ||
-    fail "$python cannot make a virtual environment; on Debian its package python3-venv is missing, or name another Python."
+    fail "$python could not make a virtual environment in $venv."
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r envs/bootstrap.lock ||
     fail "uv could not be installed; is the package index within reach?"
 # uv brings its own certificates; behind a company's proxy only the system's are right.

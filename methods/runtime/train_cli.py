@@ -7,12 +7,14 @@ import sys
 from pathlib import Path
 
 from methods.runtime.jobs import TrainingJob
+from methods.runtime.lifeline import end_with_parent
 from methods.runtime.training import run_in_this_process
 from mindthegap.errors import EXIT_USER_ERROR, MindTheGapError
 
 
 def main() -> int:
     """Runs the job of a file that ``TrainingJob.save`` wrote."""
+    end_with_parent()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--job", type=Path, required=True)
     try:

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from methods.runtime.facts import DatasetFacts, read_facts  # noqa: E402
 from methods.runtime.fingerprint import digest, library_versions, training_fingerprint  # noqa: E402
 from methods.runtime.hooks import HistoryHook  # noqa: E402
 from methods.runtime.jobs import TrainingJob, set_up_log  # noqa: E402
+from methods.runtime.lifeline import sole_owner  # noqa: E402
 from methods.runtime.settings import NOT_IN_FINGERPRINT  # noqa: E402
 from methods.runtime.weights import save_weights  # noqa: E402
 from mindthegap.errors import ConfigError  # noqa: E402
@@ -126,14 +128,14 @@ def _only_progress(record: logging.LogRecord) -> bool:
     return record.levelno >= logging.WARNING or "Iter(train)" in record.getMessage()
 
 
-def _log_to_stderr(logger: logging.Logger) -> None:
+def _log_to_stderr(logger: logging.Logger, level: int) -> None:
     """Mmengine's console handler writes everything to stdout, which belongs to results."""
     for handler in logger.handlers:
         if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
             handler.setStream(sys.stderr)
-        handler.setLevel(logging.INFO)
+        handler.setLevel(level)
         handler.addFilter(_only_progress)
-    logger.setLevel(logging.INFO)
+    logger.setLevel(level)
 
 
 def run(job: TrainingJob) -> None:
@@ -146,13 +148,20 @@ def run(job: TrainingJob) -> None:
     threads = max(1, config.settings["cpu_threads"] // _world_size()) if job.devices else 1
     configure_torch(threads, deterministic=True)
     main = _join_group(job)
+    with sole_owner(job.work_dir, logger) if main else nullcontext():
+        _train_from_latest(job, facts, config, main)
+
+
+def _train_from_latest(job: TrainingJob, facts: DatasetFacts, config: Config, main: bool) -> None:
+    """Trains from the latest good checkpoint to the end; the main rank writes."""
+    logger = logging.getLogger("mindthegap.training")
     fingerprint = _fingerprint(job, facts, config)
     if main:
         prepare_work_dir(job.work_dir, fingerprint, logger)
     barrier()  # the other ranks look for checkpoints only in a folder that has been checked
     checkpoint = latest_good_checkpoint(job.work_dir, logger)
     runner = _runner(config, job, facts, checkpoint)
-    _log_to_stderr(runner.logger)
+    _log_to_stderr(runner.logger, logging.INFO if main else logging.WARNING)
     if main:
         if checkpoint is not None:
             logger.info("an earlier attempt was interrupted; continuing after step %d", checkpoints.step_of(checkpoint))

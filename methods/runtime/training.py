@@ -13,6 +13,7 @@ from methods.runtime import registry
 from methods.runtime.backbones import get_backbone
 from methods.runtime.facts import read_facts
 from methods.runtime.jobs import TrainingJob
+from methods.runtime.lifeline import end_with_parent
 from methods.runtime.settings import merge, pick_scale
 from mindthegap.errors import ConfigError, InputError, MindTheGapError
 
@@ -60,18 +61,30 @@ def run_in_this_process(job: TrainingJob) -> None:
 
 
 def _launch(job: TrainingJob, processes: int) -> None:
-    """Runs the job under torchrun and passes SIGTERM on, so that every rank saves before it ends."""
+    """Runs the job under torchrun and passes SIGTERM on, so that every rank saves before it ends.
+
+    The ranks' output is copied line by line, so that it reaches whatever stands in for standard error here.
+    """
     description = job.work_dir.with_name(job.work_dir.name + ".job.json")
     job.save(description)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     command += ["-m", "methods.runtime.train_cli", "--job", str(description)]
-    child = subprocess.Popen(command)
+    child = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        preexec_fn=end_with_parent,
+    )
 
     def forward(number: int, frame: FrameType | None) -> None:
         child.send_signal(signal.SIGTERM)
 
     previous = signal.signal(signal.SIGTERM, forward)
     try:
+        for line in child.stdout or ():
+            sys.stderr.write(line)
         status = child.wait()
     finally:
         signal.signal(signal.SIGTERM, previous)

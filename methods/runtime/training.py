@@ -31,7 +31,11 @@ def train(job: TrainingJob) -> None:
             stop; the sentence says which.
     """
     registry.method_folder(job.method)
-    get_backbone(job.backbone)
+    if get_backbone(job.backbone).pretrained and job.init_weights is None:
+        raise ConfigError(
+            f"{job.method}: {job.backbone} starts from pretrained weights, because its first layers and norms are "
+            f"frozen; set init_weights: {{{job.method}: {{{job.backbone}: <local checkpoint>}}}} in the scale."
+        )
     if job.init_weights is not None and not Path(job.init_weights).is_file():
         remedy = "download the checkpoint first; nothing is fetched while training"
         raise InputError(job.init_weights, "", "there is no such initial checkpoint", remedy)

@@ -231,3 +231,12 @@ def test_backbones_give_four_maps_with_the_channels_of_the_table():
             (channels, 16 // 2**level, 24 // 2**level) for level, channels in enumerate(backbone.channels)
         ]
     assert {"r50", "r101", "swin_l"} <= set(BACKBONES)
+
+
+def test_a_frozen_backbone_without_initial_weights_is_refused(tmp_path):
+    from methods.runtime.training import TrainingJob, train
+
+    names = {name: tmp_path / name for name in ("dataset_dir", "work_dir", "weights", "history")}
+    job = TrainingJob(method="masktrack_rcnn", backbone="r50", scale="paper", seed=0, settings={}, **names)
+    with pytest.raises(ConfigError, match="r50 starts from pretrained weights"):
+        train(job)

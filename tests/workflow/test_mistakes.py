@@ -72,6 +72,13 @@ def test_a_method_that_is_not_there_is_named_before_anything_runs(project):
     assert not (project.out / "datasets").exists()
 
 
+def test_missing_initial_weights_are_named_before_anything_runs(project):
+    weights = {"masktrack_rcnn": {"r18_tiny": "data/weights/none.pth"}}
+    project.edit(lambda config: config["scales"]["smoke"].update(init_weights=weights))
+    assert "initial weights are not there: data/weights/none.pth" in fails(project)
+    assert not (project.out / "datasets").exists()
+
+
 def test_a_missing_dataset_folder(project, tmp_path):
     project.edit(lambda config: folder_dataset(config, tmp_path / "nowhere"))
     text = fails(project, "datasets")

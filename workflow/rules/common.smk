@@ -101,13 +101,24 @@ def code(*places):
     return code_digest(ROOT, places)
 
 
-def refuse_missing_methods():
-    """Stops a real run before its first job when a training is due whose method is not there yet."""
-    due = {job.wildcards.method for job in workflow.dag.needrun_jobs() if job.rule.name == "train_method"}
-    lacking = missing_methods(sorted(due), ROOT / "methods")
+def refuse_what_cannot_train():
+    """Stops a real run before its first job when a training is due that lacks its method or initial weights."""
+    due = {
+        (job.wildcards.method, job.wildcards.backbone)
+        for job in workflow.dag.needrun_jobs()
+        if job.rule.name == "train_method"
+    }
+    lacking = missing_methods(sorted({method for method, _ in due}), ROOT / "methods")
     if lacking:
         stop(
             f"no such method yet: {', '.join(lacking)} (methods/<name>/config.py is not there); take it out of "
             f"scales.{CONFIG.scale}.methods in config.yaml, or run the others: snakemake --config "
             f"'scales={{{CONFIG.scale}: {{methods: [masktrack_rcnn]}}}}'."
+        )
+    initial = {SCALE.init_weights.get(method, {}).get(backbone) for method, backbone in due} - {None}
+    absent = sorted(path for path in initial if not Path(path).is_file())
+    if absent:
+        stop(
+            f"initial weights are not there: {', '.join(absent)}; get them, or name your own in "
+            f"scales.{CONFIG.scale}.init_weights."
         )

@@ -81,6 +81,7 @@ _DATASET_NAMES = {
     "synth_ytvis19": "synthetic, like YouTube-VIS 2019",
     "synth_ytvis21": "synthetic, like YouTube-VIS 2021",
     "synth_ovis": "synthetic, like OVIS",
+    "synth_crossings": "synthetic, look-alikes crossing",
 }
 _BACKBONE_NAMES = {"r50": "R50", "r101": "R101", "swin_l": "Swin-L", "swinl": "Swin-L", "swin-l": "Swin-L"}
 

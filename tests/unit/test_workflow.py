@@ -25,6 +25,7 @@ def digest(tmp_path):
     def compute(text: str) -> str:
         (tmp_path / "module.py").write_text(text)
         digests._meaning.cache_clear()
+        digests._digest.cache_clear()
         return code_digest(tmp_path, ["module.py"])
 
     return compute
@@ -45,6 +46,7 @@ def test_folders_are_searched_and_names_count(tmp_path):
     (tmp_path / "a" / "one.py").write_text("x = 1\n")
     before = code_digest(tmp_path, ["a"])
     (tmp_path / "a" / "one.py").rename(tmp_path / "a" / "two.py")
+    digests._digest.cache_clear()
     assert code_digest(tmp_path, ["a"]) != before
 
 
@@ -138,3 +140,8 @@ def test_a_broken_checksum_file_names_its_line(published):
 def test_a_missing_published_folder(tmp_path):
     with pytest.raises(ConfigError, match="there is no such folder"):
         check_published(tmp_path / "none", [], "oracle")
+
+
+def test_docstrings_inside_blocks_do_not_count_either(digest):
+    plain = digest("if True:\n    def f():\n        return 1\n")
+    assert digest('if True:\n    def f():\n        """Doc."""\n        return 1\n') == plain

@@ -17,7 +17,7 @@ rule record_run:
     params:
         config=CONFIG.model_dump(mode="json"),
         lock=code("envs/requirements.lock"),
-        code=code("src", "methods", "workflow", "notebooks"),
+        code=code("src", "methods", "workflow/rules", "workflow/scripts"),
     message:
         "Recording configuration and software"
     script:

@@ -23,9 +23,15 @@ def code_digest(root: str | Path, places: Iterable[str]) -> str:
     Returns:
         The first 16 hexadecimal digits.
     """
+    return _digest(Path(root), tuple(sorted(places)))
+
+
+@cache
+def _digest(root: Path, places: tuple[str, ...]) -> str:
+    """Hundreds of jobs ask for the digest of the same places."""
     digest = hashlib.sha256()
-    for place in sorted(places):
-        for path in _sources(Path(root) / place):
+    for place in places:
+        for path in _sources(root / place):
             digest.update(f"{path.relative_to(root)}\0{_meaning(path)}\0".encode())
     return digest.hexdigest()[:16]
 
@@ -43,12 +49,18 @@ def _meaning(path: Path) -> str:
     if path.suffix != ".py":
         return hashlib.sha256(path.read_bytes()).hexdigest()
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and _has_docstring(
-            node
-        ):
-            node.body = node.body[1:]
+    _drop_docstrings(tree)
     return ast.dump(tree, annotate_fields=False)
+
+
+def _drop_docstrings(node: ast.AST) -> None:
+    """Only statements can hold docstrings; leaving expressions alone keeps the start of Snakemake quick."""
+    if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and _has_docstring(node):
+        node.body = node.body[1:]
+    for block in ("body", "orelse", "finalbody", "handlers", "cases"):
+        inner = getattr(node, block, None)
+        for statement in inner if isinstance(inner, list) else ():
+            _drop_docstrings(statement)
 
 
 def _has_docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> bool:

@@ -105,7 +105,7 @@
     const label = narrow ? 98 : 150;
     const low = Math.min(0, ...running(values));
     const high = Math.max(100, ...running(values), ...intervalEnds(experiment, values));
-    const right = 52;
+    const right = 64; // room for "+100.0"
     const x = (value) => label + ((value - low) / (high - low)) * (width - label - right);
     const height = 40;
     const drawing = svg("svg", { width, height: STEPS.length * height + 4, role: "group", "aria-label": "Gap waterfall" });

@@ -91,3 +91,10 @@ def test_borrowed_weights_need_their_source_in_the_scale(raw):
     raw["datasets"]["borrower"] = raw["datasets"]["ovis"] | {"weights_from": "youtube_vis_2019"}
     raw["scales"]["paper"]["datasets"] = ["borrower"]
     assert "add 'youtube_vis_2019' to it" in refused(raw)
+
+
+def test_settings_from_the_command_line_are_typed_as_in_the_file(raw):
+    given = {"lr": "1e-3", "steps": "20", "photometric": "false", "optimizer": "sgd", "clip_norm": 2.0}
+    raw["scales"]["smoke"]["training"] = {"masktrack_rcnn": given}
+    read = parse_config(raw).scales["smoke"].training["masktrack_rcnn"]
+    assert read == {"lr": 1e-3, "steps": 20, "photometric": False, "optimizer": "sgd", "clip_norm": 2.0}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from mindthegap.config.datasets import Dataset
 
@@ -20,7 +20,23 @@ Stage = Literal["dataset", "training", "inference", "oracle", "paper"]
 METHODS: tuple[str, ...] = get_args(Method)
 STAGES: tuple[str, ...] = get_args(Stage)
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_]*$")]
-Settings = dict[str, Any]
+
+
+def _typed(value: object) -> object:
+    """Numbers and booleans in a nested ``--config`` arrive as text, and YAML takes 1e-3 (without a point) for text."""
+    if not isinstance(value, str):
+        return value
+    if value in ("true", "false"):
+        return value == "true"
+    for kind in (int, float):
+        try:
+            return kind(value)
+        except ValueError:
+            continue
+    return value
+
+
+Settings = dict[str, Annotated[Any, BeforeValidator(_typed)]]
 
 
 class StrictModel(BaseModel):

@@ -7,20 +7,9 @@ from pathlib import Path
 from types import ModuleType
 
 from mindthegap.errors import ConfigError
+from mindthegap.names import METHOD_NAMES
 
-ONLINE = ("masktrack_rcnn", "crossvis", "iai")
-OFFLINE = ("vistr", "ifc", "seqformer", "ms_sts_vis")
-METHODS = ONLINE + OFFLINE
-
-DISPLAY_NAMES = {
-    "masktrack_rcnn": "MaskTrack R-CNN",
-    "crossvis": "CrossVIS",
-    "iai": "IAI",
-    "vistr": "VisTR",
-    "ifc": "IFC",
-    "seqformer": "SeqFormer",
-    "ms_sts_vis": "MS-STS VIS",
-}
+METHODS = tuple(METHOD_NAMES)
 
 _ROOT = Path(__file__).resolve().parents[1]
 
@@ -40,7 +29,7 @@ def method_folder(name: str) -> Path:
         raise ConfigError(f"method '{name}': there is no such method; the known ones are {', '.join(METHODS)}.")
     if name not in available():
         raise ConfigError(
-            f"method '{name}': {DISPLAY_NAMES[name]} is known but not implemented here "
+            f"method '{name}': {METHOD_NAMES[name]} is known but not implemented here "
             f"(methods/{name}/config.py is missing); choose from {', '.join(available())}."
         )
     return _ROOT / name

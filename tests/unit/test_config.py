@@ -9,6 +9,7 @@ import yaml
 
 from mindthegap.config import METHODS, experiments, parse_config
 from mindthegap.errors import ConfigError
+from mindthegap.names import METHOD_NAMES
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -98,3 +99,7 @@ def test_settings_from_the_command_line_are_typed_as_in_the_file(raw):
     raw["scales"]["smoke"]["training"] = {"masktrack_rcnn": given}
     read = parse_config(raw).scales["smoke"].training["masktrack_rcnn"]
     assert read == {"lr": 1e-3, "steps": 20, "photometric": False, "optimizer": "sgd", "clip_norm": 2.0}
+
+
+def test_every_method_of_the_configuration_has_its_name_in_papers():
+    assert tuple(METHOD_NAMES) == METHODS

@@ -39,7 +39,6 @@ wildcard_constraints:
     method="|".join(SCALE.methods),
     backbone="|".join(SCALE.backbones),
     seed="|".join(map(str, SCALE.seeds)),
-    split="train|diagnostic",
     item="|".join(SCALE.paper),
 
 

@@ -7,23 +7,21 @@ from typing import Annotated
 
 import typer
 
+from mindthegap.cli import options
+
 
 def compare(
     ground_truth: Annotated[Path, typer.Argument(help="Ground truth: YouTube-VIS or OVIS JSON.", show_default=False)],
     results: Annotated[list[Path], typer.Argument(help="Result files, one per method.", show_default=False)],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the tables and one oracle folder per method.")],
     label: Annotated[list[str] | None, typer.Option(help="Name of a method, once per result file.")] = None,
-    objective: Annotated[
-        str, typer.Option(help="tight: the largest AP any re-linking reaches; iou: the largest sum of frame IoUs.")
-    ] = "tight",
+    objective: options.Objective = "tight",
     as_json: Annotated[bool, typer.Option("--json", help="Print comparison.json instead of a table.")] = False,
-    solver: Annotated[str, typer.Option(help="HiGHS or CBC.")] = "HiGHS",
-    time_limit: Annotated[
-        float, typer.Option(help="Seconds per group of objects that want the same masks; then bounds are reported.")
-    ] = 60.0,
+    solver: options.Solver = "HiGHS",
+    time_limit: options.TimeLimit = 60.0,
     bootstrap: Annotated[int, typer.Option(min=0, help="Resamples of the videos for paired 95 % intervals.")] = 1000,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the resampling.")] = 0,
-    workers: Annotated[int, typer.Option(min=0, help="Processes, 0 = one per processor; numbers do not vary.")] = 0,
+    seed: options.Seed = 0,
+    workers: options.Workers = 0,
 ) -> None:
     """Diagnoses several result files and puts them side by side, with paired intervals of their differences.
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mindthegap.cli import options
+
 if TYPE_CHECKING:
     from mindthegap.diagnosis import Diagnosis
 
@@ -15,23 +17,19 @@ def diagnose(
     ground_truth: Annotated[Path, typer.Argument(help="Ground truth: YouTube-VIS or OVIS JSON.")],
     results: Annotated[Path, typer.Argument(help="Results: JSON list of tracks, as the servers take it.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for gaps.json, the tables and the oracle tracks.")],
-    objective: Annotated[
-        str, typer.Option(help="tight: the largest AP any re-linking reaches; iou: the largest sum of frame IoUs.")
-    ] = "tight",
+    objective: options.Objective = "tight",
     as_json: Annotated[bool, typer.Option("--json", help="Print gaps.json instead of tables.")] = False,
-    solver: Annotated[str, typer.Option(help="HiGHS or CBC.")] = "HiGHS",
-    time_limit: Annotated[
-        float, typer.Option(help="Seconds per group of objects that want the same masks; then bounds are reported.")
-    ] = 60.0,
+    solver: options.Solver = "HiGHS",
+    time_limit: options.TimeLimit = 60.0,
     bootstrap: Annotated[int, typer.Option(min=0, help="Resamples of the videos for 95 % intervals.")] = 1000,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the resampling.")] = 0,
+    seed: options.Seed = 0,
     frames: Annotated[
         Path | None, typer.Option(help="Folder of the frames; then DIR/tracklens/ is built, a page that shows them.")
     ] = None,
     strata: Annotated[
         bool, typer.Option("--strata", help="Also write strata.csv: strata.parquet with 95 % intervals (slow).")
     ] = False,
-    workers: Annotated[int, typer.Option(min=0, help="Processes, 0 = one per processor; numbers do not vary.")] = 0,
+    workers: options.Workers = 0,
 ) -> None:
     """Says why a result file loses AP: tracking, classification and segmentation gap.
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from mindthegap.cli import options
+
 
 def evaluate(
     ground_truth: Annotated[Path, typer.Argument(help="Ground truth: YouTube-VIS or OVIS JSON.")],
@@ -21,7 +23,7 @@ def evaluate(
             "what each oddity changes.",
         ),
     ] = False,
-    workers: Annotated[int, typer.Option(min=0, help="Processes, 0 = one per processor; numbers do not vary.")] = 0,
+    workers: options.Workers = 0,
 ) -> None:
     """Prints AP, AP50, AP75, APs/m/l, AR1, AR10 and AR100: the official YouTube-VIS numbers, exactly.
 

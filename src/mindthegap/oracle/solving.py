@@ -15,7 +15,6 @@ SolverName = Literal["HiGHS", "CBC"]
 SOLVERS: tuple[SolverName, ...] = ("HiGHS", "CBC")
 
 _TOLERANCE = 1e-9  # of feasibility and integrality; models are scaled so that one pixel exceeds it (see models.py)
-_EQUAL = 1e-6  # two objective values closer than this are the same value
 _NO_SOLUTION = {pulp.LpSolutionNoSolutionFound, pulp.LpSolutionInfeasible, pulp.LpSolutionUnbounded}
 
 
@@ -142,8 +141,3 @@ def _maximise_with_cbc(problem: pulp.LpProblem, settings: SolverSettings, trivia
 def is_one(variable: pulp.LpVariable) -> bool:
     """Whether a binary variable is set in the solution."""
     return variable.varValue is not None and variable.varValue > 0.5
-
-
-def same_value(first: float, second: float) -> bool:
-    """Whether two objective values are equal up to the solvers' tolerances."""
-    return abs(first - second) <= _EQUAL * max(1.0, abs(first), abs(second))

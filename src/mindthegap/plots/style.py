@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from mindthegap.errors import MindTheGapError
 from mindthegap.files import atomic_path
+from mindthegap.names import METHOD_NAMES
 
 # Okabe & Ito's palette: told apart by all common kinds of colour blindness, and (by lightness) in grey print.
 COLOURS = {
@@ -65,15 +66,6 @@ _METADATA: dict[str, dict[str, str | None]] = {
     ".png": {"Software": None},
 }
 
-_METHOD_NAMES = {
-    "masktrack_rcnn": "MaskTrack R-CNN",
-    "crossvis": "CrossVIS",
-    "iai": "IAI",
-    "vistr": "VisTR",
-    "ifc": "IFC",
-    "seqformer": "SeqFormer",
-    "ms_sts_vis": "MS-STS VIS",
-}
 _DATASET_NAMES = {
     "youtube_vis_2019": "YouTube-VIS 2019",
     "youtube_vis_2021": "YouTube-VIS 2021",
@@ -97,7 +89,7 @@ def paper_style() -> Iterator[None]:
 
 def method_label(method: str, backbone: str = "") -> str:
     """The name a figure prints, e.g. ``MaskTrack R-CNN R50``; names that are not known are printed as they are."""
-    name = _METHOD_NAMES.get(method, method)
+    name = METHOD_NAMES.get(method, method)
     return f"{name} {_BACKBONE_NAMES.get(backbone.lower(), backbone)}".strip()
 
 
@@ -108,7 +100,7 @@ def dataset_label(dataset: str) -> str:
 
 def paper_order(dataset: str = "", method: str = "", backbone: str = "") -> tuple[tuple[int, str], ...]:
     """Sorting key: the paper's order of datasets, methods (online, then offline) and backbones; unknown names last."""
-    lists = ((dataset, list(_DATASET_NAMES)), (method, list(_METHOD_NAMES)), (backbone, list(_BACKBONE_NAMES)))
+    lists = ((dataset, list(_DATASET_NAMES)), (method, list(METHOD_NAMES)), (backbone, list(_BACKBONE_NAMES)))
     return tuple((known.index(name) if name in known else len(known), name) for name, known in lists)
 
 

@@ -1,0 +1,17 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Objective = Annotated[
+    str, typer.Option(help="tight: the largest AP any re-linking reaches; iou: the largest sum of frame IoUs.")
+]
+Solver = Annotated[str, typer.Option(help="HiGHS or CBC.")]
+TimeLimit = Annotated[
+    float, typer.Option(help="Seconds per group of objects that want the same masks; then bounds are reported.")
+]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of the resampling.")]
+Workers = Annotated[int, typer.Option(min=0, help="Processes, 0 = one per processor; numbers do not vary.")]

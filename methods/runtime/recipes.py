@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from methods.runtime.facts import DatasetFacts
@@ -44,6 +45,53 @@ def pair_pipeline(image_scale: tuple[int, int], frame_range: int, *, photometric
         },
         {"type": "PackTrackInputs"},
     ]
+
+
+def clip_pipeline(
+    sampler: Part,
+    image_scales: Sequence[tuple[int, int]],
+    *,
+    crop: Part | None = None,
+    photometric: bool = False,
+) -> list[Part]:
+    """Training pipeline of the clip methods: T frames with one shared geometry.
+
+    Args:
+        sampler: Transform that chooses the clip's frames, e.g. ``{"type": "StillFrame"}``.
+        image_scales: Longest and shortest side in pixels to draw from, aspect ratio kept.
+        crop: ``{"prob", "scales", "size"}``: how often a clip is first resized to one of ``scales`` and cropped to
+            sides drawn from ``size`` (shortest, longest); None never crops.
+        photometric: Whether to distort brightness, contrast, saturation, hue and channel order, alike in all frames.
+    """
+    distortion: list[Part] = [{"type": "PhotoMetricDistortion"}] if photometric else []
+    return [
+        sampler,
+        {
+            "type": "TransformBroadcaster",
+            "share_random_params": True,
+            "transforms": [
+                {"type": "LoadFrame"},
+                {"type": "LoadTrackAnnotations", "with_mask": True},
+                {"type": "RandomFlip", "prob": 0.5},
+                *([_random_crop(crop)] if crop else []),
+                _resize(image_scales),
+                *distortion,
+            ],
+        },
+        {"type": "PackTrackInputs"},
+    ]
+
+
+def _resize(scales: Sequence[tuple[int, int]]) -> Part:
+    choice: Part = {"type": "RandomChoiceResize", "scales": [tuple(scale) for scale in scales]}
+    return choice | {"resize_type": "Resize", "keep_ratio": True}
+
+
+def _random_crop(crop: Part) -> Part:
+    """Resize and crop with a probability; instances that are cropped away count as absent."""
+    cut = {"type": "RandomCrop", "crop_size": tuple(crop["size"]), "crop_type": "absolute_range"}
+    cut |= {"allow_negative_crop": True, "recompute_bbox": True}
+    return {"type": "RandomApply", "transforms": [_resize(crop["scales"]), cut], "prob": crop["prob"]}
 
 
 def frame_pipeline(image_scale: tuple[int, int]) -> list[Part]:

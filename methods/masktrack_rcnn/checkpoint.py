@@ -8,6 +8,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from methods.runtime.initial import is_own_weights, load_own_weights
 from methods.runtime.weights import load_tensors
 from mindthegap.errors import InputError
 
@@ -107,14 +108,15 @@ def load_released(model: nn.Module, path: Path) -> None:
 
 
 def load_initial(model: nn.Module, path: Path) -> str:
-    """Starts training from a COCO Mask R-CNN, as the official code and mmdet do.
+    """Starts training from a COCO Mask R-CNN, as the official code and mmdet do, or from a training of this project.
 
-    Every tensor of the detector except the class layers must be present and fit; class layers that do not fit and the
-    track head start fresh.
+    Of a COCO model, every tensor of the detector except the class layers must be present and fit; class layers that do
+    not fit and the track head start fresh.
 
     Args:
         model: A fresh ``GapMaskTrackRCNN``.
-        path: Local mmdet Mask R-CNN checkpoint (keys ``backbone.*``, ``neck.*``, ``rpn_head.*``, ``roi_head.*``).
+        path: Local mmdet Mask R-CNN checkpoint (keys ``backbone.*``, ``neck.*``, ``rpn_head.*``, ``roi_head.*``), or a
+            ``weights.pth`` of this project.
 
     Returns:
         One line for the log.
@@ -122,6 +124,8 @@ def load_initial(model: nn.Module, path: Path) -> str:
     Raises:
         InputError: A key is unknown, missing, or of another shape.
     """
+    if is_own_weights(path):
+        return load_own_weights(model, path)
     given = {f"detector.{key}": value for key, value in load_tensors(path).items()}
     own = model.state_dict()
     unknown = sorted(given.keys() - own.keys())

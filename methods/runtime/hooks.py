@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import signal
 import threading
 import time
@@ -58,7 +59,9 @@ class InitialWeightsHook(Hook):
         from methods.runtime import registry  # local: the registry imports method packages on demand
 
         model = runner.model.module if hasattr(runner.model, "module") else runner.model
-        runner.logger.info(registry.load(self.method, "checkpoint").load_initial(model, self.path))
+        line = registry.load(self.method, "checkpoint").load_initial(model, self.path)
+        if get_rank() == 0:
+            logging.getLogger("mindthegap.training").info(line)  # the runner's own logger passes progress lines only
 
 
 @HOOKS.register_module()

@@ -103,3 +103,36 @@ def test_settings_from_the_command_line_are_typed_as_in_the_file(raw):
 
 def test_every_method_of_the_configuration_has_its_name_in_papers():
     assert tuple(METHOD_NAMES) == METHODS
+
+
+def stage(**changes) -> dict:
+    return {"method": "seqformer", "dataset": "synth_ytvis19", "serves": ["seqformer", "ms_sts_vis"]} | changes
+
+
+def test_a_pretraining_serves_the_methods_it_names(raw):
+    raw["scales"]["demo"]["pretraining"] = {"frames": stage()}
+    demo = parse_config(raw).scales["demo"]
+    assert [demo.pretraining_of(name) for name in ("seqformer", "ms_sts_vis", "iai")] == ["frames", "frames", None]
+
+
+def test_a_dataset_of_a_pretraining_is_prepared_when_a_method_of_the_scale_needs_it(raw):
+    demo = raw["scales"]["demo"]
+    demo["pretraining"] = {"frames": stage(dataset="synth_ovis")}
+    demo["methods"] = ["masktrack_rcnn"]
+    assert "synth_ovis" not in parse_config(raw).scales["demo"].prepared_datasets()
+    demo["methods"] = ["ms_sts_vis"]
+    assert parse_config(raw).scales["demo"].prepared_datasets() == [*demo["datasets"], "synth_ovis"]
+
+
+@pytest.mark.parametrize(
+    ("stages", "said"),
+    [
+        ({"a": stage(), "b": stage(serves=["seqformer"])}, "'a' and 'b' both serve seqformer"),
+        ({"a": stage(serves=["iai"])}, "iai is in init_weights and served by pretraining.a"),
+        ({"a": stage(dataset="coco")}, "scales.demo.pretraining.a.dataset: 'coco' is not in 'datasets'"),
+        ({"a": stage(dataset="synth_crossings")}, "'synth_crossings' has no train split"),
+    ],
+)
+def test_a_pretraining_that_cannot_be_is_refused(raw, stages, said):
+    raw["scales"]["demo"] |= {"pretraining": stages, "init_weights": {"iai": {"r18_tiny": "weights.pth"}}}
+    assert said in refused(raw)

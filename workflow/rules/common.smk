@@ -29,17 +29,10 @@ except MindTheGapError as error:
 SCALE = CONFIG.scales[CONFIG.scale]
 OUT = f"{CONFIG.results}/{CONFIG.scale}"
 EXPERIMENTS = experiments(SCALE)
-SYNTHETIC = [name for name in SCALE.datasets if CONFIG.datasets[name].kind == "synthetic"]
-FOLDERS = [name for name in SCALE.datasets if CONFIG.datasets[name].kind == "folder"]
+DATASETS = SCALE.prepared_datasets()
+SYNTHETIC = [name for name in DATASETS if CONFIG.datasets[name].kind == "synthetic"]
+FOLDERS = [name for name in DATASETS if CONFIG.datasets[name].kind == "folder"]
 FIGURE_SUFFIXES = ["pdf", "svg", "png", "csv", "ipynb"]
-
-
-wildcard_constraints:
-    dataset="|".join(SCALE.datasets),
-    method="|".join(SCALE.methods),
-    backbone="|".join(SCALE.backbones),
-    seed="|".join(map(str, SCALE.seeds)),
-    item="|".join(SCALE.paper),
 
 
 def one_of(names):
@@ -47,11 +40,20 @@ def one_of(names):
     return "|".join(names) or "(?!)"
 
 
+wildcard_constraints:
+    dataset="|".join(DATASETS),
+    method="|".join(SCALE.methods),
+    backbone="|".join(SCALE.backbones),
+    seed="|".join(map(str, SCALE.seeds)),
+    item="|".join(SCALE.paper),
+    pretraining=one_of(SCALE.pretraining),
+
+
 def targets(kind):
     """All files of one kind in this scale's matrix."""
     gaps = [f"{OUT}/oracle/{cell.path}/gaps.json" for cell in EXPERIMENTS]
     files = {
-        "datasets": [f"{OUT}/datasets/{name}/manifest.json" for name in SCALE.datasets],
+        "datasets": [f"{OUT}/datasets/{name}/manifest.json" for name in DATASETS],
         "contact_sheets": [f"{OUT}/contact_sheets/{name}.png" for name in SCALE.datasets],
         "weights": [f"{OUT}/runs/{cell.path}/weights.pth" for cell in EXPERIMENTS if trains(cell.dataset)],
         "predictions": [f"{OUT}/predictions/{cell.path}.json" for cell in EXPERIMENTS],
@@ -80,6 +82,12 @@ def weights_of(wildcards):
     return f"{OUT}/runs/{source}/{wildcards.method}-{wildcards.backbone}/{wildcards.seed}/weights.pth"
 
 
+def initial_weights_of(wildcards):
+    """The pretraining that a training starts from, if one serves its method."""
+    name = SCALE.pretraining_of(wildcards.method)
+    return f"{OUT}/pretraining/{name}/{wildcards.backbone}/weights.pth" if name else []
+
+
 def existing(*paths):
     """Those of a user's files that are there; the job says in one sentence what is missing."""
     return [path for path in paths if Path(path).exists()]
@@ -102,11 +110,8 @@ def code(*places):
 
 def refuse_what_cannot_train():
     """Stops a real run before its first job when a training is due that lacks its method or initial weights."""
-    due = {
-        (job.wildcards.method, job.wildcards.backbone)
-        for job in workflow.dag.needrun_jobs()
-        if job.rule.name == "train_method"
-    }
+    jobs = [job for job in workflow.dag.needrun_jobs() if job.rule.name in ("train_method", "pretrain_method")]
+    due = {(job.params.method, job.params.init_weights) for job in jobs}
     lacking = missing_methods(sorted({method for method, _ in due}), ROOT / "methods")
     if lacking:
         stop(
@@ -114,8 +119,7 @@ def refuse_what_cannot_train():
             f"scales.{CONFIG.scale}.methods in config.yaml, or run the others: snakemake --config "
             f"'scales={{{CONFIG.scale}: {{methods: [masktrack_rcnn]}}}}'."
         )
-    initial = {SCALE.init_weights.get(method, {}).get(backbone) for method, backbone in due} - {None}
-    absent = sorted(path for path in initial if not Path(path).is_file())
+    absent = sorted({path for _, path in due if path and not Path(path).is_file()})
     if absent:
         stop(
             f"initial weights are not there: {', '.join(absent)}; get them, or name your own in "

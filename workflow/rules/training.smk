@@ -7,6 +7,7 @@ rule train_method:
     input:
         manifest=f"{OUT}/datasets/{{dataset}}/manifest.json",
         train=f"{OUT}/datasets/{{dataset}}/train.json",
+        initial=initial_weights_of,
     output:
         weights=f"{OUT}/runs/{{dataset}}/{{method}}-{{backbone}}/{{seed}}/weights.pth",
         history=f"{OUT}/runs/{{dataset}}/{{method}}-{{backbone}}/{{seed}}/history.jsonl",
@@ -24,6 +25,8 @@ rule train_method:
         gpu=ask("training", "gpu"),
         nodes=1,
     params:
+        method="{method}",
+        seed="{seed}",
         work=f"{OUT}/runs/{{dataset}}/{{method}}-{{backbone}}/{{seed}}/work",
         preset=SCALE.preset,
         settings=lambda wildcards: SCALE.training.get(wildcards.method, {}),
@@ -36,3 +39,30 @@ rule train_method:
         "Training {wildcards.method} ({wildcards.backbone}) on {wildcards.dataset}, seed {wildcards.seed}"
     script:
         "../scripts/train_method.py"
+
+
+# One pretraining serves several methods and all their seeds, as the papers' COCO weights do.
+use rule train_method as pretrain_method with:
+    input:
+        manifest=lambda wildcards: f"{OUT}/datasets/{SCALE.pretraining[wildcards.pretraining].dataset}/manifest.json",
+        train=lambda wildcards: f"{OUT}/datasets/{SCALE.pretraining[wildcards.pretraining].dataset}/train.json",
+    output:
+        weights=f"{OUT}/pretraining/{{pretraining}}/{{backbone}}/weights.pth",
+        history=f"{OUT}/pretraining/{{pretraining}}/{{backbone}}/history.jsonl",
+    log:
+        f"{OUT}/logs/pretraining/{{pretraining}}/{{backbone}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/pretraining/{{pretraining}}/{{backbone}}.jsonl"
+    params:
+        method=lambda wildcards: SCALE.pretraining[wildcards.pretraining].method,
+        seed=lambda wildcards: SCALE.pretraining[wildcards.pretraining].seed,
+        work=f"{OUT}/pretraining/{{pretraining}}/{{backbone}}/work",
+        preset=SCALE.preset,
+        settings=lambda wildcards: SCALE.pretraining[wildcards.pretraining].settings,
+        cpu_threads=SCALE.resources_of("training").cpus,
+        gpus=SCALE.resources_of("training").gpu,
+        amp=SCALE.amp,
+        init_weights=lambda wildcards: SCALE.pretraining[wildcards.pretraining].init_weights.get(wildcards.backbone),
+        code=lambda wildcards: code("methods/runtime", f"methods/{SCALE.pretraining[wildcards.pretraining].method}"),
+    message:
+        "Pretraining {params.method} ({wildcards.backbone}), which other trainings start from"

@@ -17,20 +17,21 @@ def main() -> None:
     from methods.runtime.training import train
 
     params = snakemake.params
+    initial = snakemake.input.get("initial") or params.init_weights
     train(
         TrainingJob(
-            method=snakemake.wildcards.method,
+            method=params.method,
             backbone=snakemake.wildcards.backbone,
             scale=params.preset,
             dataset_dir=Path(snakemake.input.manifest).parent,
-            seed=int(snakemake.wildcards.seed),
+            seed=int(params.seed),
             work_dir=Path(params.work),
             weights=Path(snakemake.output.weights),
             history=Path(snakemake.output.history),
             settings={"cpu_threads": params.cpu_threads, **params.settings},
             devices=params.gpus,
             amp=params.amp,
-            init_weights=Path(params.init_weights) if params.init_weights else None,
+            init_weights=Path(initial) if initial else None,
         )
     )
 

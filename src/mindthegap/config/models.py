@@ -66,6 +66,19 @@ class Oracle(StrictModel):
     seed: int = Field(0, ge=0, description="Seed of the bootstrap.")
 
 
+class Pretraining(StrictModel):
+    """A training whose weights other trainings start from, as the papers' start from COCO."""
+
+    method: Method = Field(description="Method that is trained; its own settings apply.")
+    dataset: Name = Field(description="Name from the section 'datasets'; its train split is used.")
+    serves: list[Method] = Field(min_length=1, description="Methods whose trainings start from these weights.")
+    seed: int = Field(0, ge=0, description="Seed; one pretraining serves all seeds of a method, as in the papers.")
+    settings: Settings = Field({}, description="Changes to the method's training settings, e.g. clips of one frame.")
+    init_weights: dict[Backbone, str] = Field(
+        {}, description="Local path of the weights that the pretraining itself starts from, per backbone."
+    )
+
+
 class Scale(StrictModel):
     """One experiment matrix: every dataset x method x backbone x seed, and what its jobs may use."""
 
@@ -84,7 +97,33 @@ class Scale(StrictModel):
     init_weights: dict[Method, dict[Backbone, str]] = Field(
         {}, description="Local path of the weights that a training starts from, per method and backbone."
     )
+    pretraining: dict[Name, Pretraining] = Field({}, description="Trainings that others start from, by name.")
     resources: dict[Stage, Resources] = Field({}, description="What a job of each stage asks for.")
+
+    @model_validator(mode="after")
+    def _one_start(self) -> Scale:
+        """A training starts from one set of weights."""
+        served: dict[str, str] = {}
+        for name, pretraining in self.pretraining.items():
+            for method in pretraining.serves:
+                if method in served:
+                    raise ValueError(f"pretraining: '{served[method]}' and '{name}' both serve {method}; keep one")
+                if method in self.init_weights:
+                    raise ValueError(f"{method} is in init_weights and served by pretraining.{name}; keep one of them")
+                served[method] = name
+        return self
+
+    def pretraining_of(self, method: str) -> str | None:
+        """Name of the pretraining that a method's trainings start from."""
+        return next((name for name, stage in self.pretraining.items() if method in stage.serves), None)
+
+    def prepared_datasets(self) -> list[str]:
+        """Every dataset of the scale: those that are diagnosed, and those that only a pretraining reads."""
+        return list(dict.fromkeys([*self.datasets, *self._pretraining_datasets()]))
+
+    def _pretraining_datasets(self) -> list[str]:
+        """Datasets of the pretrainings that some method of the scale starts from."""
+        return [stage.dataset for stage in self.pretraining.values() if set(stage.serves) & set(self.methods)]
 
     def resources_of(self, stage: Stage) -> Resources:
         """What a job of a stage asks for; the defaults where the configuration is silent."""
@@ -115,6 +154,11 @@ class Config(StrictModel):
             for dataset in scale.datasets:
                 _require(dataset, self.datasets, f"scales.{name}.datasets", "datasets")
                 self._check_weights_source(name, dataset)
+            for key, stage in scale.pretraining.items():
+                place = f"scales.{name}.pretraining.{key}.dataset"
+                _require(stage.dataset, self.datasets, place, "datasets")
+                if self.datasets[stage.dataset].weights_from is not None:
+                    raise ValueError(f"{place}: '{stage.dataset}' has no train split; name a dataset that has one")
         if self.entry != "training" and self.published is None:
             raise ValueError(
                 f"entry: {self.entry} starts from published files, but 'published' is not set; "

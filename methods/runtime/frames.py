@@ -9,6 +9,8 @@ from typing import Any
 
 from mmcv.transforms import Compose
 
+from methods.runtime.queries import QueryRecorder
+
 
 class VideoFrames:
     """A video that is read in consecutive groups of frames.
@@ -17,19 +19,23 @@ class VideoFrames:
         video: Entry of the JSON's ``videos``.
         frames_dir: Folder that ``file_names`` are relative to.
         pipeline: The method's composed test pipeline, ending in ``PackTrackInputs``.
+        queries: Where the method leaves its query embeddings; None when nobody asked for them.
 
     Attributes:
         length: Number of frames.
         load_seconds: Time spent on reading and resizing so far.
     """
 
-    def __init__(self, video: dict[str, Any], frames_dir: Path, pipeline: Compose) -> None:
+    def __init__(
+        self, video: dict[str, Any], frames_dir: Path, pipeline: Compose, queries: QueryRecorder | None = None
+    ) -> None:
         self.video_id: int = video["id"]
         self.height: int = video["height"]
         self.width: int = video["width"]
         self.names: Sequence[str] = video["file_names"]
         self.length = len(self.names)
         self.load_seconds = 0.0
+        self.queries = queries
         self._frames_dir, self._pipeline = Path(frames_dir), pipeline
 
     def batch(self, indices: Sequence[int]) -> dict[str, list[Any]]:

@@ -33,7 +33,7 @@ _RUN: Callable[[int], int] | None = None  # what forked processes inherit; a clo
 
 
 def infer(job: InferenceJob) -> None:
-    """Runs a trained method over a split and writes ``job.predictions`` and ``job.speed``.
+    """Runs a trained method over a split and writes ``job.predictions``, ``job.speed`` and ``job.queries`` if asked.
 
     Every finished video is kept in an undeclared folder beside the output until all are done, so an attempt that was
     killed goes on where it stopped and ends in the same file.
@@ -41,6 +41,8 @@ def infer(job: InferenceJob) -> None:
     Raises:
         MindTheGapError: The weights are of another experiment, or an input is unusable.
     """
+    from methods.runtime.queries import merge_queries  # not at the top: the workflow reads this module without torch
+
     registry.method_folder(job.method)
     get_backbone(job.backbone)
     if job.devices == 0:
@@ -49,9 +51,13 @@ def infer(job: InferenceJob) -> None:
     facts = read_facts(job.dataset_dir, job.split)
     parts = job.predictions.with_name(f".{job.predictions.stem}.parts")
     model, pipeline, config = _load(job, facts)
+    if job.save_queries and not getattr(model, "records_queries", False):
+        raise ConfigError(f"{job.method}: the method has no query embeddings to save; leave save_queries out.")
     _claim(parts, job, facts, config.inference.to_dict())
     _run_videos(job, facts, model, pipeline, parts, config.inference["cpu_threads"])
     speed = _merge(job, facts, parts)
+    if job.save_queries:
+        merge_queries(job.queries, ((video["id"], parts / f"{video['id']}.npz") for video in _videos(facts)))
     write_json(job.speed, speed, indent=1)
     shutil.rmtree(parts, ignore_errors=True)
 
@@ -101,6 +107,7 @@ def _claim(parts: Path, job: InferenceJob, facts: DatasetFacts, settings: dict[s
         "settings": digest({key: value for key, value in settings.items() if key not in NOT_IN_FINGERPRINT}),
         "code": method_code(job.method),
         "devices": job.devices,
+        "save_queries": job.save_queries,
     }
     path = parts / "fingerprint.json"
     with disk_errors(parts):
@@ -116,6 +123,7 @@ def _videos(facts: DatasetFacts) -> list[dict[str, Any]]:
 
 def _run_videos(job: InferenceJob, facts: DatasetFacts, model: Any, pipeline: Any, parts: Path, cores: int) -> None:
     from methods.runtime.frames import VideoFrames
+    from methods.runtime.queries import QueryRecorder
 
     videos = _videos(facts)
     pending = [video for video in videos if not (parts / f"{video['id']}.json").is_file()]
@@ -126,7 +134,8 @@ def _run_videos(job: InferenceJob, facts: DatasetFacts, model: Any, pipeline: An
     _warm_up(model, VideoFrames(pending[0], facts.frames_dir, pipeline))
 
     def run(index: int) -> int:
-        frames = VideoFrames(pending[index], facts.frames_dir, pipeline)
+        recorder = QueryRecorder() if job.save_queries else None
+        frames = VideoFrames(pending[index], facts.frames_dir, pipeline, recorder)
         _run_video(job, facts, model, frames, parts)
         return frames.length
 
@@ -186,6 +195,7 @@ def _warm_up(model: Any, frames: Any) -> None:
 
 
 def _run_video(job: InferenceJob, facts: DatasetFacts, model: Any, frames: Any, parts: Path) -> None:
+    from methods.runtime.queries import write_queries
     from methods.runtime.tracks import result_rows
 
     _synchronise(job)
@@ -194,6 +204,9 @@ def _run_video(job: InferenceJob, facts: DatasetFacts, model: Any, frames: Any, 
     _synchronise(job)
     seconds = time.perf_counter() - started
     rows = result_rows(frames.video_id, tracks, facts.category_ids)
+    if frames.queries is not None:
+        write_queries(parts / f"{frames.video_id}.npz", frames.queries.arrays())
+    # Last, because the presence of this file says that the video is finished.
     part = {"rows": rows, "frames": frames.length, "seconds": seconds, "load_seconds": frames.load_seconds}
     write_json(parts / f"{frames.video_id}.json", part)
 

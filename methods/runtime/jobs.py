@@ -75,6 +75,7 @@ class InferenceJob:
         speed: Output, frames per second and peak memory.
         settings: Overrides of the method's inference settings, e.g. ``{"score_threshold": 0.01}``.
         devices: 0 runs on the CPU, otherwise on one GPU.
+        save_queries: Whether the query embeddings are written too, to ``queries``.
     """
 
     method: str
@@ -87,6 +88,12 @@ class InferenceJob:
     speed: Path
     settings: dict[str, Any] = field(default_factory=dict)
     devices: int = 0
+    save_queries: bool = False
+
+    @property
+    def queries(self) -> Path:
+        """Output, the query embeddings per frame: ``<predictions without .json>.queries.npz``."""
+        return self.predictions.with_name(f"{self.predictions.stem}.queries.npz")
 
 
 def set_up_log(name: str) -> logging.Logger:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from methods.masktrack_rcnn.tracker import AssociationMemory, MatchWeights
 from methods.runtime.frames import VideoFrames
-from methods.runtime.tracks import Detection, Track, TrackCollector, encode_masks
+from methods.runtime.tracks import Track, TrackCollector, frame_detections
 
 
 @MODELS.register_module()
@@ -176,8 +176,10 @@ class GapMaskTrackRCNN(MaskTrackRCNN):
             detections = self.detector.roi_head.predict(features, proposals, [sample], rescale=True)[0]
             ids = self._associate(features, detections, sample.scale_factor)
             kept = [index for index, track_id in enumerate(ids) if track_id >= 0]
+            chosen = detections[torch.tensor(kept, dtype=torch.long)]
             collector.add_frame(
-                [ids[index] for index in kept], _as_detections(detections[torch.tensor(kept, dtype=torch.long)])
+                [ids[index] for index in kept],
+                frame_detections(chosen.labels, chosen.scores, chosen.masks),
             )
         return collector.tracks()
 
@@ -189,9 +191,3 @@ class GapMaskTrackRCNN(MaskTrackRCNN):
         roi_features, _ = self.track_head.extract_roi_feats(features, [boxes])
         embeddings = self.track_head.embed_head.embed(roi_features)
         return self.memory.step(embeddings, detections.bboxes, detections.labels, detections.scores)
-
-
-def _as_detections(instances: Any) -> list[Detection]:
-    rles = encode_masks(instances.masks.cpu().numpy())
-    labels, scores = instances.labels.tolist(), instances.scores.tolist()
-    return [Detection(label, score, rle) for label, score, rle in zip(labels, scores, rles, strict=True)]

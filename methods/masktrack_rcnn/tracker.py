@@ -7,13 +7,12 @@ switch or a correction described in this folder's README: unique ids per frame, 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 from torchvision.ops import box_iou
 
-LabelMemory = Literal["first", "latest"]
+from methods.runtime.memory import LabelMemory, TrackMemory
 
 
 @dataclass(frozen=True)
@@ -59,30 +58,8 @@ def match_scores(
     return embedding + weights.det_score * confidence + weights.iou * iou + weights.det_label * same_label
 
 
-def resolve(scores: Tensor) -> list[int]:
-    """Memory index of each detection: -1 for a new track, -2 for a detection that is dropped.
-
-    Each detection asks for the column with its highest score. A track goes to the detection that asks for it with the
-    highest score (the first one on a tie); the others are dropped. The official loop writes the winner over an earlier
-    loser in a dictionary, to the same effect; mmdet's loop leaves two detections with one id.
-
-    Args:
-        scores: [N, n + 1] as ``match_scores`` returns them.
-    """
-    wanted = scores.argmax(dim=1).tolist()
-    winner: dict[int, int] = {}
-    for detection, column in enumerate(wanted):
-        best = winner.get(column)
-        if column and (best is None or scores[detection, column] > scores[best, column]):
-            winner[column] = detection
-    return [
-        -1 if column == 0 else column - 1 if winner[column] == detection else -2
-        for detection, column in enumerate(wanted)
-    ]
-
-
-class AssociationMemory:
-    """The tracks of one video: last embedding and box, and a label, of each.
+class AssociationMemory(TrackMemory):
+    """The tracks of one video, matched by ``match_scores``.
 
     Args:
         weights: Weights of the match score.
@@ -98,75 +75,10 @@ class AssociationMemory:
         label_memory: LabelMemory = "first",
         num_frames_retain: int | None = None,
     ) -> None:
+        super().__init__(label_memory, num_frames_retain)
         self.weights = weights or MatchWeights()
-        self.label_memory = label_memory
-        self.num_frames_retain = num_frames_retain
-        self.reset()
 
-    def reset(self) -> None:
-        """Forgets everything; a new video begins."""
-        self._opened = 0
-        self._frame = -1
-        self._ids: list[int] = []
-        self._last_seen: list[int] = []
-        self._embeddings: list[Tensor] = []
-        self._boxes: list[Tensor] = []
-        self._labels: list[Tensor] = []
-
-    def step(self, embeddings: Tensor, boxes: Tensor, labels: Tensor, scores: Tensor) -> list[int]:
-        """Assigns the detections of the next frame.
-
-        Args:
-            embeddings: [N, D].
-            boxes: [N, 4] in pixels of the original frame.
-            labels: [N].
-            scores: [N].
-
-        Returns:
-            A track id per detection, unique within the frame; -1 for a detection that is dropped.
-        """
-        self._frame += 1
-        choice = self._choices(embeddings, boxes, labels, scores)
-        ids = []
-        for detection, slot in enumerate(choice):
-            if slot == -2:
-                ids.append(-1)
-                continue
-            if slot == -1:
-                slot = self._open(labels[detection])
-            self._remember(slot, embeddings[detection], boxes[detection], labels[detection])
-            ids.append(self._ids[slot])
-        self._forget()
-        return ids
-
-    def _choices(self, embeddings: Tensor, boxes: Tensor, labels: Tensor, scores: Tensor) -> list[int]:
-        if not len(boxes):
-            return []
-        if not self._ids:
-            return [-1] * len(boxes)
-        similarity = embeddings @ torch.stack(self._embeddings).T
-        memory = torch.stack(self._boxes), torch.stack(self._labels)
-        return resolve(match_scores(similarity, scores, boxes, labels, *memory, self.weights))
-
-    def _open(self, label: Tensor) -> int:
-        self._ids.append(self._opened)
-        self._opened += 1
-        self._last_seen.append(self._frame)
-        self._embeddings.append(torch.empty(0))
-        self._boxes.append(torch.empty(0))
-        self._labels.append(label)
-        return len(self._ids) - 1
-
-    def _remember(self, slot: int, embedding: Tensor, box: Tensor, label: Tensor) -> None:
-        self._last_seen[slot] = self._frame
-        self._embeddings[slot], self._boxes[slot] = embedding, box
-        if self.label_memory == "latest":
-            self._labels[slot] = label
-
-    def _forget(self) -> None:
-        if self.num_frames_retain is None:
-            return
-        keep = [slot for slot, seen in enumerate(self._last_seen) if self._frame - seen < self.num_frames_retain]
-        for name in ("_ids", "_last_seen", "_embeddings", "_boxes", "_labels"):
-            values = getattr(self, name)
-            setattr(self, name, [values[slot] for slot in keep])
+    def match_scores(self, embeddings: Tensor, boxes: Tensor, labels: Tensor, scores: Tensor) -> Tensor:
+        """Equation 4 against the tracks' last appearances."""
+        known, memory_boxes, memory_labels = self.stacked()
+        return match_scores(embeddings @ known.T, scores, boxes, labels, memory_boxes, memory_labels, self.weights)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from pycocotools import mask as mask_utils
+from torch import Tensor
 
 Rle = dict[str, Any]
 
@@ -58,6 +59,18 @@ def encode_masks(masks: np.ndarray) -> list[Rle | None]:
         {"size": list(rle["size"]), "counts": rle["counts"].decode()} if area else None
         for rle, area in zip(encoded, areas, strict=True)
     ]
+
+
+def frame_detections(labels: Tensor, scores: Tensor, masks: Tensor) -> list[Detection]:
+    """Detections of one frame from tensors on any device.
+
+    Args:
+        labels: [N].
+        scores: [N].
+        masks: [N, H, W] bool, in the original frame.
+    """
+    rles = encode_masks(masks.cpu().numpy())
+    return [Detection(*values) for values in zip(labels.tolist(), scores.tolist(), rles, strict=True)]
 
 
 class TrackCollector:

@@ -17,9 +17,10 @@ from mmdet.utils import register_all_modules  # noqa: E402
 
 from methods.masktrack_rcnn import checkpoint  # noqa: E402
 from methods.masktrack_rcnn.model import GapRoIEmbedHead  # noqa: E402
-from methods.masktrack_rcnn.tracker import MatchWeights, match_scores, resolve  # noqa: E402
+from methods.masktrack_rcnn.tracker import MatchWeights, match_scores  # noqa: E402
 from methods.runtime.facts import DatasetFacts  # noqa: E402
 from methods.runtime.import_release import import_release  # noqa: E402
+from methods.runtime.memory import resolve  # noqa: E402
 from methods.runtime.registry import load  # noqa: E402
 from methods.runtime.weights import load_weights  # noqa: E402
 from mindthegap.errors import InputError  # noqa: E402

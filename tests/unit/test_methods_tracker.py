@@ -11,7 +11,8 @@ from methods.runtime.mmcv_ops import ensure_ops
 ensure_ops()
 
 from methods.masktrack_rcnn.model import GapRoIEmbedHead  # noqa: E402
-from methods.masktrack_rcnn.tracker import AssociationMemory, MatchWeights, match_scores, resolve  # noqa: E402
+from methods.masktrack_rcnn.tracker import AssociationMemory, MatchWeights, match_scores  # noqa: E402
+from methods.runtime.memory import resolve  # noqa: E402
 from methods.runtime.tracks import Detection, TrackCollector, encode_masks, result_rows  # noqa: E402
 
 BOX = [0.0, 0.0, 10.0, 10.0]

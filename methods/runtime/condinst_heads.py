@@ -49,19 +49,16 @@ class Locations:
     params: Tensor
     extra: Tensor | None = None
 
-    def boxes(self, image: int, indices: Tensor, image_shape: tuple[int, int]) -> Tensor:
-        """Boxes [n, 4] (x1, y1, x2, y2) in pixels of the network's input, clipped to the image.
+    def boxes(self, image: int, indices: Tensor) -> Tensor:
+        """Boxes [n, 4] (x1, y1, x2, y2) in pixels of the network's input, not clipped to the image.
 
         Args:
             image: Index in the batch.
             indices: [n] locations.
-            image_shape: Height and width without padding.
         """
         offsets = self.distances[image, indices] * self.strides[indices, None]
         points = self.points[indices]
-        boxes = torch.cat([points - offsets[:, :2], points + offsets[:, 2:]], dim=1)
-        height, width = image_shape
-        return torch.minimum(boxes.clamp(min=0), boxes.new_tensor([width, height, width, height]))
+        return torch.cat([points - offsets[:, :2], points + offsets[:, 2:]], dim=1)
 
 
 @dataclass(frozen=True)

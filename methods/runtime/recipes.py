@@ -115,7 +115,7 @@ def sgd(settings: Part) -> Part:
     return {
         "type": "OptimWrapper",
         "optimizer": {"type": "SGD", "lr": settings["lr"], "momentum": 0.9, "weight_decay": 1e-4},
-        "clip_grad": {"max_norm": settings["clip_norm"], "norm_type": 2},
+        "clip_grad": _clipping(settings),
     }
 
 
@@ -127,8 +127,13 @@ def adamw(settings: Part) -> Part:
     return {
         "type": "OptimWrapper",
         "optimizer": {"type": "AdamW", "lr": settings["lr"], "weight_decay": 0.01, "fused": True},
-        "clip_grad": {"max_norm": settings["clip_norm"], "norm_type": 2},
+        "clip_grad": _clipping(settings),
     }
+
+
+def _clipping(settings: Part) -> Part | None:
+    """Largest L2 norm of the gradient; None does not clip."""
+    return None if settings["clip_norm"] is None else {"max_norm": settings["clip_norm"], "norm_type": 2}
 
 
 def step_schedule(steps: int, warmup: int, start_factor: float, milestones: tuple[float, ...]) -> list[Part]:

@@ -18,7 +18,7 @@ SHARED_TRAINING: dict[str, Any] = {
     "log_every": 50,  # steps per record of history.jsonl
     "checkpoint_seconds": 600.0,  # shortest time between two checkpoints; 0 saves after every step
     "lr": 1e-3,
-    "clip_norm": 35.0,  # L2 norm that gradients are clipped to
+    "clip_norm": 35.0,  # L2 norm that gradients are clipped to; None does not clip
 }
 
 # Inference settings every method has.

@@ -1,0 +1,1 @@
+"""CrossVIS (Yang et al., ICCV 2021)."""

@@ -26,7 +26,7 @@ from mindthegap.synth.render import render
 if TYPE_CHECKING:
     from mindthegap.config.datasets import SyntheticDataset
 
-GENERATOR_VERSION = "1.0"
+GENERATOR_VERSION = "2.0"
 JPEG_QUALITY = 92
 _SPLIT_KEYS = {"train": 0, "diagnostic": 1}
 SplitName = Literal["train", "diagnostic"]

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from mindthegap.synth.streams import Part, Streams
+
 Ints = NDArray[np.int64]
 
 UNIT = 64
@@ -118,24 +120,24 @@ def glide(points: Ints, frames: int, period: int) -> Ints:
     return np.asarray((doubled + (3 * p1 - p0 - 3 * p2 + p3) * cube) >> 31)
 
 
-def move_camera(rng: np.random.Generator, frames: int, height: int, width: int, strength: float) -> Camera:
+def move_camera(streams: Streams, frames: int, height: int, width: int, strength: float) -> Camera:
     """Draws pan, zoom and shake.
 
     Args:
-        rng: Source of chance.
+        streams: The video's streams.
         frames: Number of frames.
         height: Rows of a frame.
         width: Columns of a frame.
-        strength: 0 (tripod) to 1.
+        strength: 0 (tripod) to 1; the canvas is the same for all, so that it does not change what is painted on it.
     """
     period = 16
     count = knots(frames, period)
     level = int(strength * 1000)
-    canvas_height, canvas_width = height * (1250 + level // 2) // 1000, width * (1250 + level // 2) // 1000
-    swing = np.array([canvas_width, canvas_height]) * UNIT * level // 4000
+    canvas_height, canvas_width = height * 7 // 4, width * 7 // 4
+    swing = np.array([width, height]) * (1250 + level // 2) // 1000 * UNIT * level // 4000
     middle = np.array([canvas_width, canvas_height]) * UNIT // 2
-    pan = middle + rng.integers(-1000, 1001, size=(count, 2)) * swing // 1000
-    zoom = ONE + rng.integers(-700, 701, size=(count, 1)) * level // 1000
-    shake = rng.integers(-96, 97, size=(frames, 2)) * level * height // 128000
+    pan = middle + streams.of(Part.PAN).integers(-1000, 1001, size=(count, 2)) * swing // 1000
+    zoom = ONE + streams.of(Part.ZOOM).integers(-700, 701, size=(count, 1)) * level // 1000
+    shake = streams.of(Part.SHAKE).integers(-96, 97, size=(frames, 2)) * level * height // 128000
     path = glide(np.concatenate([pan, zoom], axis=1), frames, period)
     return Camera(height, width, canvas_height, canvas_width, path[:, :2], path[:, 2], shake)

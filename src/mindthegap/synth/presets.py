@@ -72,7 +72,7 @@ _PRESETS = {
     ),
     "synth_ovis": Knobs(
         frames=(40, 100),
-        objects=(3, 9),
+        objects=(3, 12),
         occlusion=0.8,
         look_alikes=0.7,
         exits=0.45,
@@ -80,7 +80,7 @@ _PRESETS = {
         motion=0.35,
         deformation=0.7,
         clutter=0.6,
-        object_size=(0.22, 0.55),
+        object_size=(0.2, 0.48),
     ),
 }
 PRESETS = tuple(_PRESETS)

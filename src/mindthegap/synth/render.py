@@ -120,7 +120,7 @@ class _Puppet:
     def __init__(self, actor: Actor, owner: int, classes: tuple[str, ...], plan: VideoPlan, stage: _Stage) -> None:
         self.actor, self.owner = actor, owner
         self.frame = (plan.height, plan.width)
-        extent = int(max(actor.path.width.max(), actor.path.height.max())) // UNIT
+        extent = max(2, actor.extent // UNIT)  # typical, not largest: the picture must not depend on the video's length
         self.side = min(1024, max(32, 1 << (extent - 1).bit_length()))
         if actor.shape is None:
             rng = np.random.default_rng(actor.outline)

@@ -92,16 +92,16 @@ def background(rng: np.random.Generator, height: int, width: int, clutter: float
         clutter: Amount (0-1) of lines, patches and strokes that belong to no class.
 
     Returns:
-        uint32 [height, width] packed RGBA with full alpha, and its mean colour.
+        uint32 [height, width] packed RGBA with full alpha, and the landscape's mean colour.
     """
     image = _landscape(rng, height, width)
+    mean = [int(value) for value in np.asarray(image)[::8, ::8].reshape(-1, 3).mean(axis=0)]
     _draw_clutter(ImageDraw.Draw(image), rng, image.size, clutter)
     base = np.asarray(image.filter(ImageFilter.BoxBlur(0.8)), dtype=np.int16)
     coarse = _noise(rng, (9, 14), (height, width)) // 6
     fine = _noise(rng, (max(2, height // 3), max(2, width // 3)), (height, width)) // 10
     canvas = np.full((height, width, 4), 255, dtype=np.uint8)
     canvas[..., :3] = np.clip(base + (coarse + fine)[..., None], 0, 255)
-    mean = [int(value) for value in base[::8, ::8].reshape(-1, 3).mean(axis=0)]
     return canvas.view(np.uint32)[..., 0], (mean[0], mean[1], mean[2])
 
 

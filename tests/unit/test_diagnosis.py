@@ -1,98 +1,18 @@
-"""From files to the oracle folder: contents, byte identity, and that anyone can check the numbers."""
+"""The oracle folder: contents, byte identity, and that anyone can check the numbers."""
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
-from oracle_cases import Clip, noisy_tracks, random_clip, rle, to_tables
+from diagnosis_case import KEY_COLUMNS, KEYS, write_files
 
 import mindthegap
-from mindthegap.diagnosis import compare, diagnose_tables
-from mindthegap.diagnosis.gaps import DIFFERENCES, differences
+from mindthegap.diagnosis.gaps import DIFFERENCES
 from mindthegap.diagnosis.report import FILES
-from mindthegap.errors import InputError, MindTheGapError
 from mindthegap.evaluation import bootstrap_profiles, resampling_weights
 from mindthegap.failures import FailureThresholds, object_shares
-
-KEYS = {"dataset": "ovis", "method": "vistr", "backbone": "r50", "seed": "3"}
-KEY_COLUMNS = ["dataset", "method", "backbone", "seed"]
-
-
-def plain(mask):
-    return None if mask is None else {"size": mask["size"], "counts": mask["counts"].decode()}
-
-
-def write_files(folder, clips, tracks, *, synthetic=True, crowd=()):
-    """Ground truth and results as files."""
-    annotations = []
-    for clip in clips:
-        for n, category in enumerate(clip.classes):
-            masks = clip.mask(n + 1)
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "video_id": clip.id,
-                    "category_id": category,
-                    "iscrowd": int(len(annotations) in crowd),
-                    "segmentations": [plain(rle(m)) for m in masks],
-                    "areas": [int(m.sum()) or None for m in masks],
-                    "bboxes": [None if not m.any() else [0, 0, 1, 1] for m in masks],
-                }
-            )
-    videos = [
-        {
-            "id": c.id,
-            "width": c.labels.shape[2],
-            "height": c.labels.shape[1],
-            "length": len(c.labels),
-            "file_names": [f"{c.id}/{t}.jpg" for t in range(len(c.labels))],
-        }
-        for c in clips
-    ]
-    truth = {
-        "info": {"synthetic": synthetic},
-        "videos": videos,
-        "categories": [{"id": i, "name": f"c{i}"} for i in (1, 2, 3)],
-        "annotations": annotations,
-    }
-    rows = [
-        {
-            "video_id": t.video,
-            "category_id": t.category,
-            "score": t.score,
-            "segmentations": [plain(rle(m)) for m in t.masks],
-        }
-        for t in tracks
-    ]
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "truth.json").write_text(json.dumps(truth))
-    (folder / "results.json").write_text(json.dumps(rows))
-    return folder / "truth.json", folder / "results.json"
-
-
-@pytest.fixture(scope="module")
-def scene():
-    rng = np.random.default_rng(11)
-    clips = [random_clip(rng, v + 1, objects=3) for v in range(5)]
-    return clips, [t for clip in clips for t in noisy_tracks(clip, rng)], rng
-
-
-@pytest.fixture(scope="module")
-def files(scene, tmp_path_factory):
-    return write_files(tmp_path_factory.mktemp("given"), *scene[:2])
-
-
-@pytest.fixture(scope="module", params=["tight", "iou"])
-def written(request, files, tmp_path_factory):
-    out = tmp_path_factory.mktemp(f"out-{request.param}")
-    diagnosis = mindthegap.diagnose(
-        *files, keys=KEYS, objective=request.param, out_dir=out, bootstrap=100, seed=4, time_limit=30
-    )
-    return diagnosis, out
 
 
 def test_oracle_result_files_evaluate_to_the_reported_ap(written, files):
@@ -138,6 +58,9 @@ def test_gaps_file_holds_the_agreed_content(written):
 def test_gaps_per_category_and_threshold_average_to_the_whole(written):
     content = written[0].to_dict()
     for gap, value in content["gaps"].items():
+        for part, number in content["splits"].get(gap, {}).items():
+            parts = [t["splits"][gap][part] for t in content["per_threshold"]]
+            assert np.mean(parts) == pytest.approx(number, abs=1e-9)
         assert np.mean([c["gaps"][gap] for c in content["per_category"]]) == pytest.approx(value, abs=1e-9)
         assert np.mean([t["gaps"][gap] for t in content["per_threshold"]]) == pytest.approx(value, abs=1e-9)
     assert [t["iou"] for t in content["per_threshold"]] == pytest.approx(np.linspace(0.5, 0.95, 10))
@@ -212,6 +135,39 @@ def test_failures_table_costs_add_up_to_the_objects_share(written):
     assert events.cost_points.sum() == pytest.approx(tracks.tracking_gap_points.sum(), abs=1e-9)
 
 
+def test_shares_of_the_failure_modes_add_up_to_the_gaps(written):
+    content = written[0].to_dict()
+    modes, rest = content["failures"]["modes"], content["failures"]["unassigned"]
+    assert sum(entry["events"] for entry in modes) > 3
+    for gap, value in content["gaps"].items():
+        total = sum(entry[f"{gap}_points"] for entry in modes) + sum(rest[gap].values())
+        assert total == pytest.approx(value, abs=1e-9)
+        if value:
+            shares = sum(entry[f"{gap}_share"] for entry in modes)
+            assert shares * value == pytest.approx(value - sum(rest[gap].values()), abs=1e-9)
+
+
+def test_false_rows_of_duplicates_and_background_are_priced_by_leaving_them_out(scene, tmp_path):
+    """A perfect set with one copy and one track on nothing, both ahead of the truth."""
+    clips = scene[0]
+    rng = np.random.default_rng(2)
+    perfect = [replace(t, score=0.5 + t.score / 10) for clip in clips for t in clip.perfect(rng)]
+    nothing = clips[1].labels == 0
+    extra = [replace(perfect[0], score=0.4), replace(perfect[3], score=0.9, masks=nothing & (rng.random() < 2))]
+    marks = mindthegap.diagnose(*write_files(tmp_path, clips, [*perfect, *extra])).to_dict()
+    won = {entry["mode"]: entry["ranking_points"] for entry in marks["failures"]["modes"]}
+    assert won["background"] == pytest.approx(marks["splits"]["tracking"]["ranking"], abs=1e-9)
+    assert won["background"] > 1
+    assert won["duplicate"] == pytest.approx(0, abs=1e-9)  # behind all true positives it costs nothing
+    assert won["identity_switch"] is None
+
+
+def test_identity_metrics_stand_beside_the_gaps(written):
+    metrics = written[0].to_dict()["identity_metrics"]
+    assert set(metrics["class_average"]) >= {"HOTA", "DetA", "AssA", "IDF1"}
+    assert 0 < metrics["class_average"]["HOTA"] < 100
+
+
 def test_intervals_are_percentiles_of_paired_resamples(written):
     diagnosis, _ = written
     weights = resampling_weights(5, 100, 4)
@@ -225,24 +181,22 @@ def test_intervals_are_percentiles_of_paired_resamples(written):
     total = values["AP"] + values["tracking"] + values["classification"] + values["segmentation"]
     np.testing.assert_allclose(total, 100, atol=1e-9)
     assert set(DIFFERENCES) <= set(values)
+    for place, entry in enumerate(diagnosis.to_dict()["per_threshold"]):
+        profiles = [
+            bootstrap_profiles(levels[n].evaluation.matches, weights)[:, place] for n in ("tracking", "default")
+        ]
+        expected = np.nanquantile(profiles[0] - profiles[1], [0.025, 0.975])
+        assert entry["intervals"]["tracking"] == pytest.approx(list(expected))
 
 
 def test_repeated_whole_sample_reproduces_the_estimate(written):
     from mindthegap.diagnosis.intervals import resample
 
     diagnosis, _ = written
-    sample = resample(diagnosis.chain, np.ones((1, 5), np.int64), 0)
+    levels = {name: level.evaluation.matches for name, level in diagnosis.chain.levels.items()}
+    sample = resample(levels, np.ones((1, 5), np.int64), 0)
     for name, value in diagnosis.gaps.items():
         assert sample.values[name][0] == pytest.approx(value, abs=1e-9), name
-
-
-def test_printed_table_says_synthetic_and_shows_both_objectives(written):
-    text = repr(written[0])
-    assert "synthetic data" in text
-    assert "tight oracle" in text
-    assert "iou oracle" in text
-    assert "95 % interval" in text
-    assert "ptimal" in text
 
 
 def test_frame_holds_every_gap_of_both_objectives(written):
@@ -252,216 +206,3 @@ def test_frame_holds_every_gap_of_both_objectives(written):
         for name, value in chain.gaps.items():
             assert frame.loc[(objective, name), "points"] == value
     assert frame.loc[diagnosis.objective, "low"].notna().all()
-
-
-def test_negative_gaps_are_red_and_zero_has_no_sign():
-    from mindthegap.diagnosis.display import shown
-
-    assert shown(-3.2).style == "red"
-    assert shown(-0.001).plain == "0.00"
-    assert shown(-0.001).style == ""
-    assert shown(None).plain == "-"
-
-
-def test_undefined_ap_makes_undefined_gaps():
-    assert set(
-        differences(dict.fromkeys(("default", "ranking", "continued", "tracking", "classes", "both", "found"))).values()
-    ) == {None}
-
-
-@pytest.mark.parametrize("objective", ["tight", "iou"])
-@pytest.mark.parametrize("case", ["no results", "no objects", "only crowds", "no videos"])
-def test_empty_inputs_give_a_complete_folder(case, objective, tmp_path, scene):
-    clips, tracks, _ = scene
-    if case == "no videos":
-        clips, tracks = [], []
-    if case == "no objects":
-        clips = [Clip(c.id, np.zeros_like(c.labels), ()) for c in clips]
-    crowd = range(1000) if case == "only crowds" else ()
-    given = write_files(tmp_path / "in", clips, [] if case == "no results" else tracks, crowd=crowd)
-    diagnosis = mindthegap.diagnose(*given, objective=objective, out_dir=tmp_path / "out", bootstrap=10)
-    content = json.loads((tmp_path / "out" / "gaps.json").read_text())
-    if case == "no results":
-        assert content["gaps"] == {"tracking": 0, "classification": 0, "segmentation": 100}
-        assert content["splits"]["segmentation"]["missed"] == pytest.approx(100)
-    else:
-        assert set(content["gaps"].values()) == {None}
-        assert content.get("intervals", {}).get("tracking") is None
-        assert " - " in repr(diagnosis)
-    for name in ("tracks", "association", "failures", "strata"):
-        frame = pd.read_parquet(tmp_path / "out" / f"{name}.parquet")
-        assert list(frame.columns[:4]) == KEY_COLUMNS, name
-    assert len(diagnosis.to_frame())
-
-
-def test_crowds_stay_in_the_evaluation_but_get_no_tracks(tmp_path, scene):
-    clips, tracks, _ = scene
-    given = write_files(tmp_path / "in", clips, tracks, crowd=(0, 4))
-    mindthegap.diagnose(*given, out_dir=tmp_path / "out")
-    frame = pd.read_parquet(tmp_path / "out" / "tracks.parquet")
-    assert len(frame) == 13
-    assert not set(frame.object_id) & {1, 5}
-    association = pd.read_parquet(tmp_path / "out" / "association.parquet")
-    assert not set(association.object_id) & {1, 5}
-
-
-def test_options_are_checked_before_any_work(files):
-    for wrong, sentence in (
-        ({"objective": "best"}, "tight or iou"),
-        ({"solver": "GLPK"}, "HiGHS or CBC"),
-        ({"bootstrap": -1}, "bootstrap samples"),
-        ({"time_limit": 0}, "seconds above 0"),
-        ({"keys": {"seed": "x"}}, "whole number"),
-    ):
-        with pytest.raises(MindTheGapError, match=sentence):
-            mindthegap.diagnose(*files, **wrong)
-
-
-def test_a_diagnosis_of_tables_alone_cannot_be_written(scene, tmp_path):
-    diagnosis = diagnose_tables(to_tables(*scene[:2]))
-    with pytest.raises(MindTheGapError, match="tables alone"):
-        diagnosis.write(tmp_path)
-    assert diagnosis.gaps["tracking"] is not None
-
-
-def test_a_broken_write_leaves_no_gaps_file(files, tmp_path, monkeypatch):
-    """gaps.json of an earlier run must not stand beside tables of a later one."""
-    diagnosis = mindthegap.diagnose(*files, out_dir=tmp_path)
-    monkeypatch.setattr("mindthegap.diagnosis.report.tracks_table", lambda *_: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        diagnosis.write(tmp_path)
-    assert not (tmp_path / "gaps.json").exists()
-    assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
-
-
-@pytest.fixture(scope="module")
-def comparison(files, scene, tmp_path_factory):
-    clips, _tracks, _ = scene
-    folder = tmp_path_factory.mktemp("compare")
-    rng = np.random.default_rng(1)
-    better = [replace(t, masks=t.masks) for clip in clips for t in clip.perfect(rng)]
-    _, second = write_files(folder / "better", clips, better)
-    result = compare(files[0], [files[1], second], names=["noisy", "perfect"], out_dir=folder / "out", bootstrap=50)
-    return result, folder / "out", second
-
-
-def test_comparison_resamples_the_same_videos_for_all_methods(comparison, files):
-    result, out, _ = comparison
-    frame = pd.read_csv(out / "differences.csv").set_index("quantity")
-    one, two = (result.diagnoses[name] for name in ("noisy", "perfect"))
-    change = two.bootstrap.values["AP"] - one.bootstrap.values["AP"]
-    low, high = np.quantile(change, [0.025, 0.975])
-    assert (frame.low["AP"], frame.high["AP"]) == (pytest.approx(low), pytest.approx(high))
-    assert frame.points["AP"] == pytest.approx(100 - mindthegap.evaluate(*files).AP)
-    assert bool(frame.excludes_zero["AP"])
-    assert frame.points["segmentation"] < 0
-
-
-def test_comparison_files_are_complete(comparison):
-    result, out, _ = comparison
-    table = pd.read_csv(out / "comparison.csv")
-    assert table.method.tolist() == ["noisy", "perfect"]
-    assert table.AP[1] == pytest.approx(100)
-    assert {"tracking_low", "tracking_high", "solver_status"} <= set(table.columns)
-    content = json.loads((out / "comparison.json").read_text())
-    assert content["methods"]["noisy"]["gaps"] == result.diagnoses["noisy"].to_dict()["gaps"]
-    assert "seconds" not in content["methods"]["noisy"]["solver"]
-    for name in ("noisy", "perfect"):
-        assert (out / name / "gaps.json").exists()
-        assert pd.read_parquet(out / name / "tracks.parquet").method.unique().tolist() == [name]
-    assert "synthetic" in repr(result)
-    assert "perfect - noisy" in repr(result)
-
-
-def test_names_of_methods_are_made_different(comparison, files):
-    result = compare(files[0], [files[1], comparison[2]], bootstrap=0)
-    assert result.names == ("results", "results-2")
-    assert result.differences().low.isna().all()
-    for names, sentence in ((["a"], "different names"), (["a", "a"], "different names"), (["a", "../b"], "slashes")):
-        with pytest.raises(MindTheGapError, match=sentence):
-            compare(files[0], [files[1], comparison[2]], names=names)
-    with pytest.raises(MindTheGapError, match="nothing to compare"):
-        compare(files[0], [])
-
-
-def run_cli(*arguments):
-    """Runs the command line in this process; (exit code or None, standard output)."""
-    from typer.testing import CliRunner
-
-    from mindthegap.cli import app
-
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    return result.exception, result.stdout
-
-
-def test_command_line(files, tmp_path):
-    error, text = run_cli("diagnose", *files, "-o", tmp_path / "a", "--bootstrap", 20, "--workers", 1)
-    assert error is None
-    assert "synthetic data" in text
-    assert sorted(p.name for p in (tmp_path / "a").iterdir()) == sorted(FILES)
-    _, text = run_cli("diagnose", *files, "-o", tmp_path / "b", "--json", "--bootstrap", 20)
-    assert json.loads(text)["gaps"] == json.loads((tmp_path / "a" / "gaps.json").read_text())["gaps"]
-    error, text = run_cli("compare", files[0], files[1], files[1], "-o", tmp_path / "d", "--bootstrap", 20)
-    assert error is None
-    assert "results-2" in text
-    assert (tmp_path / "d" / "differences.csv").exists()
-
-
-def test_a_missing_file_is_one_sentence_and_exit_code_2(files, tmp_path):
-    command = ["diagnose", str(files[0]), str(tmp_path / "none.json"), "-o", str(tmp_path / "c")]
-    code = f"import sys; sys.argv = ['mindthegap', *{command!r}]; from mindthegap.cli import main; main()"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert run.returncode == 2
-    assert "none.json" in run.stderr
-    assert "Traceback" not in run.stderr
-    assert not (tmp_path / "c").exists()
-
-
-def test_places_that_cannot_be_written_are_told_before_the_work(files, tmp_path):
-    (tmp_path / "file").write_text("")
-    for place in (tmp_path / "file", tmp_path / "file" / "deeper"):
-        with pytest.raises(InputError, match="no folder can be written"):
-            mindthegap.diagnose(*files, out_dir=place)
-        with pytest.raises(InputError, match="no folder can be written"):
-            compare(files[0], [files[1]], out_dir=place)
-    diagnosed = tmp_path / "oracle_tracking.json"
-    diagnosed.write_bytes(files[1].read_bytes())
-    with pytest.raises(InputError, match="would be replaced"):
-        mindthegap.diagnose(files[0], diagnosed, out_dir=tmp_path)
-    assert diagnosed.read_bytes() == files[1].read_bytes()
-
-
-def test_gaps_of_strata_are_those_of_the_restricted_ground_truth(written):
-    from mindthegap.strata import strata
-
-    diagnosis, out = written
-    frame = diagnosis.strata(bootstrap=20, seed=1)
-    stored = pd.read_parquet(out / "strata.parquet")
-    pd.testing.assert_frame_equal(stored, frame[stored.columns])
-    assert stored.synthetic.all()
-    assert list(frame.columns[:5]) == [*KEY_COLUMNS, "synthetic"]
-    groups = strata(diagnosis.tables)
-    assert len(frame) >= len(groups) > 3
-    by_name = frame.set_index(["attribute", "stratum"])
-    for group in groups:
-        row = by_name.loc[(group.attribute, group.name)]
-        alone = diagnose_tables(group.restrict(diagnosis.tables), objective=diagnosis.objective)
-        assert row.AP == alone.chain.levels["default"].evaluation.AP
-        for gap in ("tracking", "classification", "segmentation"):
-            assert row[gap] == pytest.approx(alone.gaps[gap], abs=1e-9)
-            assert row[f"{gap}_low"] <= row[f"{gap}_high"]
-        assert row.AP + row.tracking + row.classification + row.segmentation == pytest.approx(100, abs=1e-9)
-
-
-def test_command_line_writes_strata(files, tmp_path):
-    error, _ = run_cli("diagnose", *files, "-o", tmp_path, "--bootstrap", 10, "--strata")
-    assert error is None
-    assert {"attribute", "stratum", "tracking"} <= set(pd.read_csv(tmp_path / "strata.csv").columns)
-
-
-def test_wrong_frames_folder_is_told_before_the_work(files, tmp_path):
-    from mindthegap.cli.diagnose import diagnose as command
-
-    with pytest.raises(InputError, match="folder of frames"):
-        command(*files, out=tmp_path / "out", frames=tmp_path / "nowhere")
-    assert not (tmp_path / "out").exists()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from failure_clips import NIBBLED, Clip, clip, pair_iou_of, relink, tables_of
 
 from mindthegap.failures import MODES, find_failures
+from mindthegap.failures.matching import official_match
 
 RENAMED = {1: 7, 2: 4, 3: 5}
 LOW = 0.001  # far below the score floor
@@ -129,6 +131,7 @@ CLIPS: dict[str, tuple[Clip, list[str], str | None]] = {
         "class_flip",
     ),
     "duplicate": (clip(["A20"], ["A20", "S20"]), ["duplicate double 0 19 101"], "duplicate"),
+    "copy": (clip(["A20"], [("A20", ((1, 0.9), (1, 0.8)))]), ["duplicate copy 0 19 101"], "duplicate"),
     "label double": (
         clip(["A20"], [("A20", [(1, 0.9), (2, 0.5)])]),
         ["duplicate label_double 0 19 101"],
@@ -253,10 +256,18 @@ def test_order_of_rows_and_objects_changes_nothing(name):
 
 @pytest.mark.parametrize("name", CLIPS)
 def test_hedged_copies_change_no_event(name):
-    """A copy of each query, one pixel smaller in every mask and scored lower, joins its family."""
+    """A copy of each query, one pixel smaller in every mask and scored lower, joins its family.
+
+    It is reported as a copy, once for each object whose match it doubles, and changes nothing else.
+    """
     entry = CLIPS[name][0]
     copies = tuple((text.translate(NIBBLED), tuple((c, s * 0.9) for c, s in rows)) for text, rows in entry.queries)
-    assert fired(replace(entry, queries=entry.queries + copies)) == fired(entry)
+    before, after = (fired(version) for version in (entry, replace(entry, queries=entry.queries + copies)))
+    copied = [line for line in after[0] if line.startswith("duplicate copy ")]
+    assert [line for line in after[0] if line not in copied] == [line for line in before[0] if " copy " not in line]
+    assert after[1] == {int(line.split()[-1]): "duplicate" for line in copied} | before[1]
+    matched = official_match(entry.video()).row_of_object >= 0
+    assert sorted(line.split()[-1] for line in copied) == [str(101 + i) for i in np.flatnonzero(matched)]
 
 
 def test_every_mode_and_subtype_has_a_clip():

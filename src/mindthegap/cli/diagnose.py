@@ -10,7 +10,7 @@ import typer
 from mindthegap.cli import options
 
 if TYPE_CHECKING:
-    from mindthegap.diagnosis import Diagnosis
+    import pandas as pd
 
 
 def diagnose(
@@ -27,7 +27,7 @@ def diagnose(
         Path | None, typer.Option(help="Folder of the frames; then DIR/tracklens/ is built, a page that shows them.")
     ] = None,
     strata: Annotated[
-        bool, typer.Option("--strata", help="Also write strata.csv: strata.parquet with 95 % intervals (slow).")
+        bool, typer.Option("--strata", help="Also print the gaps by stratum, and write them as strata.csv.")
     ] = False,
     workers: options.Workers = 0,
 ) -> None:
@@ -43,6 +43,7 @@ def diagnose(
     from rich.console import Console
 
     from mindthegap.diagnosis import diagnose as run
+    from mindthegap.diagnosis.display import strata_table
     from mindthegap.errors import InputError
 
     if frames is not None and not frames.is_dir():
@@ -60,7 +61,7 @@ def diagnose(
         progress=True,
     )
     if strata:
-        _write_strata(diagnosis, out / "strata.csv", bootstrap, seed)
+        _write_csv(diagnosis.strata(), out / "strata.csv")
     if frames is not None:
         page = _build_page(ground_truth, results, out, frames)
         print(f"page: {page}", file=sys.stderr)
@@ -68,13 +69,14 @@ def diagnose(
         typer.echo(json.dumps(diagnosis.to_dict(), indent=2, allow_nan=False))
     else:
         Console().print(diagnosis)
+        if strata:
+            Console().print(strata_table(diagnosis.strata(), diagnosis.synthetic))
 
 
-def _write_strata(diagnosis: Diagnosis, path: Path, bootstrap: int, seed: int) -> None:
-    """Gaps by stratum with intervals as CSV."""
+def _write_csv(frame: pd.DataFrame, path: Path) -> None:
+    """A table as CSV, atomically."""
     from mindthegap.files import atomic_path
 
-    frame = diagnosis.strata(bootstrap=bootstrap, seed=seed, progress=True)
     with atomic_path(path) as temporary:
         frame.to_csv(temporary, index=False, lineterminator="\n")
 

@@ -44,13 +44,13 @@ class Chain:
         return {"levels": levels, "stages": stages, **nested(self.gaps), "per_threshold": self.per_threshold()}
 
     def per_threshold(self) -> list[dict[str, Any]]:
-        """AP of the printed levels and the gaps at each IoU threshold."""
+        """AP of the printed levels, gaps and splits at each IoU threshold."""
         entries = []
         for threshold in self.levels["default"].evaluation.profile:
             points = {name: level.evaluation.profile[threshold] for name, level in self.levels.items()}
             found = nested(differences(points))
             levels = {name: points[source] for name, source in PRINTED_LEVELS.items()}
-            entries.append({"iou": threshold, "levels": levels, "gaps": found["gaps"]})
+            entries.append({"iou": threshold, "levels": levels, "gaps": found["gaps"], "splits": found["splits"]})
         return entries
 
     def per_category(self) -> list[dict[str, Any]]:

@@ -18,10 +18,12 @@ from mindthegap.diagnosis.diagnose import diagnose
 from mindthegap.diagnosis.display import interval_text, marked, shown
 from mindthegap.diagnosis.intervals import CONFIDENCE, interval
 from mindthegap.diagnosis.report import Diagnosis, check_folder
+from mindthegap.diagnosis.stratified import QUANTITIES
 from mindthegap.errors import MindTheGapError
 from mindthegap.evaluation.display import plain_text
 from mindthegap.files import atomic_path, write_json
 from mindthegap.oracle import Objective, SolverName
+from mindthegap.oracle.sums import Floats
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,6 +39,8 @@ _HEADINGS = {
     "segmentation": "segment.",
 }
 _PRINTED = tuple(_HEADINGS)
+_PAIR = 2
+_IDENTITY_SCORES = ("HOTA", "DetA", "AssA", "IDF1")
 _COMPARED = ("AP", "tracking", "classification", "segmentation")
 
 
@@ -58,7 +62,10 @@ class Comparison:
         return self.diagnoses[self.names[0]].synthetic
 
     def to_frame(self) -> pd.DataFrame:
-        """``comparison.csv``: one row per method, AP of the levels and every gap in points with intervals."""
+        """``comparison.csv``: one row per method.
+
+        AP of the levels and every gap in points with intervals; HOTA, DetA, AssA and IDF1 as means of the classes.
+        """
         import pandas as pd
 
         rows = []
@@ -70,6 +77,8 @@ class Comparison:
                 row[quantity] = value
                 if diagnosis.bootstrap:
                     row[f"{quantity}_low"], row[f"{quantity}_high"] = intervals[quantity] or (None, None)
+            scores = diagnosis.identity_metrics().class_average
+            row |= {name: getattr(scores, name, None) for name in _IDENTITY_SCORES}
             rows.append({**row, "solver_status": diagnosis.solver["status"]})
         return pd.DataFrame(rows)
 
@@ -79,22 +88,27 @@ class Comparison:
         ``low`` and ``high`` bound the difference over resamples of the videos that are the same for both methods;
         ``excludes_zero`` says whether 0 lies outside. Undefined values are missing.
         """
-        import pandas as pd
-
         rows = []
         for first, second in combinations(self.names, 2):
             one, two = self.diagnoses[first], self.diagnoses[second]
             theirs = points_of(two)
             for quantity, value in points_of(one).items():
-                other = theirs[quantity]
-                change = None if value is None or other is None else other - value
-                bounds = _paired(one, two, quantity)
-                low, high = bounds or (None, None)
-                outside = None if bounds is None else not bounds[0] <= 0 <= bounds[1]
-                rows.append((first, second, quantity, change, low, high, outside))
-        columns = ["first", "second", "quantity", "points", "low", "high", "excludes_zero"]
-        frame = pd.DataFrame(rows, columns=columns)
-        return frame.astype({"points": "float64", "low": "float64", "high": "float64", "excludes_zero": "boolean"})
+                samples = [diagnosis.bootstrap.values[quantity] for diagnosis in (one, two) if diagnosis.bootstrap]
+                videos = one.bootstrap.videos if one.bootstrap else 0
+                rows.append((first, second, quantity, *_change(value, theirs[quantity], samples, videos)))
+        return _difference_frame(rows, ())
+
+    def stratum_differences(self) -> pd.DataFrame:
+        """``differences_by_stratum.csv``: the same for every row of ``strata.parquet``."""
+        rows = []
+        for first, second in combinations(self.names, 2):
+            pairs = zip(*(self.diagnoses[name].stratum_gaps() for name in (first, second)), strict=True)
+            for one, two in pairs:
+                for quantity, column in QUANTITIES.items():
+                    samples = [part.samples[quantity] for part in (one, two) if part.samples]
+                    change = _change(one.points[quantity], two.points[quantity], samples, one.resampled)
+                    rows.append((first, second, column, *change, one.attribute, one.stratum))
+        return _difference_frame(rows, ("attribute", "stratum"))
 
     def to_dict(self) -> dict[str, Any]:
         """``comparison.json``: each method's ``gaps.json`` without solver times, and the differences."""
@@ -113,16 +127,22 @@ class Comparison:
             "differences": differences,
         }
 
-    def write(self, out_dir: str | Path) -> Path:
-        """Writes ``comparison.csv``, ``differences.csv``, ``comparison.json`` and each method's oracle folder.
+    def write(self, out_dir: str | Path, *, progress: bool = False) -> Path:
+        """Writes ``comparison.csv``, the two tables of differences, ``comparison.json`` and the oracle folders.
+
+        Args:
+            out_dir: The folder.
+            progress: Shows progress bars on standard error.
 
         Raises:
             MindTheGapError: The disk refuses.
         """
         folder = Path(out_dir)
         for name in self.names:
-            self.diagnoses[name].write(folder / name)
-        for stem, frame in (("comparison", self.to_frame()), ("differences", self.differences())):
+            self.diagnoses[name].write(folder / name, progress=progress)
+        frames = {"comparison": self.to_frame(), "differences": self.differences()}
+        frames["differences_by_stratum"] = self.stratum_differences()
+        for stem, frame in frames.items():
             with atomic_path(folder / f"{stem}.csv") as temporary:
                 frame.to_csv(temporary, index=False, lineterminator="\n")
         write_json(folder / "comparison.json", self.to_dict(), indent=2)
@@ -175,11 +195,23 @@ def points_of(diagnosis: Diagnosis) -> dict[str, float | None]:
     return {**{name: levels[level].evaluation.AP for name, level in aps.items()}, **diagnosis.gaps}
 
 
-def _paired(first: Diagnosis, second: Diagnosis, quantity: str) -> list[float] | None:
-    """Interval of second minus first over common resamples."""
-    if first.bootstrap is None or second.bootstrap is None:
-        return None
-    return interval(second.bootstrap.values[quantity] - first.bootstrap.values[quantity])
+def _change(first: float | None, second: float | None, samples: Sequence[Floats], videos: int) -> tuple[Any, ...]:
+    """Second minus first, the ends of its interval over common resamples, and whether 0 lies outside of it."""
+    points = None if first is None or second is None else second - first
+    bounds = interval(samples[1] - samples[0], videos) if len(samples) == _PAIR else None
+    if bounds is None:
+        return points, None, None, None
+    return points, *bounds, not bounds[0] <= 0 <= bounds[1]
+
+
+def _difference_frame(rows: list[tuple[Any, ...]], extra: tuple[str, ...]) -> pd.DataFrame:
+    """Differences as a table; the columns in ``extra`` come after the methods."""
+    import pandas as pd
+
+    columns = ["first", "second", "quantity", "points", "low", "high", "excludes_zero", *extra]
+    kinds = {"points": "float64", "low": "float64", "high": "float64", "excludes_zero": "boolean"}
+    frame = pd.DataFrame(rows, columns=columns).astype(kinds)
+    return frame[["first", "second", *extra, *columns[2:7]]]
 
 
 def compare(
@@ -236,7 +268,7 @@ def compare(
     }
     comparison = Comparison(labels, diagnoses)
     if out_dir is not None:
-        comparison.write(out_dir)
+        comparison.write(out_dir, progress=progress)
     return comparison
 
 

@@ -65,7 +65,7 @@ def diagnose(
         tables, names, objective, settings, bootstrap, seed, source=(ground_truth, results), progress=progress
     )
     if out_dir is not None:
-        diagnosis.write(out_dir)
+        diagnosis.write(out_dir, progress=progress)
     return diagnosis
 
 
@@ -115,7 +115,8 @@ def _diagnose(
     samples = None
     if bootstrap and tables.videos:
         weights = resampling_weights(len(tables.videos), bootstrap, seed)
-        samples = resample(chains[objective], weights, seed)
+        levels = {name: level.evaluation.matches for name, level in chains[objective].levels.items()}
+        samples = resample(levels, weights, seed)
     return Diagnosis(
         keys=keys,
         objective=objective,

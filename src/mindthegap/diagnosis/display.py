@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from math import isnan
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from mindthegap.diagnosis.content import failure_shares
+from mindthegap.diagnosis.gaps import GAPS
+
 if TYPE_CHECKING:
+    import pandas as pd
+
     from mindthegap.diagnosis.report import Diagnosis
 
 _PART_NAMES = {
@@ -36,8 +42,9 @@ def shown(value: float | None) -> Text:
 
 
 def report(diagnosis: Diagnosis) -> RenderableType:
-    """Levels, gaps of both objectives, and what the solver proved."""
-    return Group(level_table(diagnosis), gap_table(diagnosis), Text(solver_line(diagnosis)))
+    """Levels, gaps of both objectives, failure modes, identity metrics, and what the solver proved."""
+    lines = [Text(line) for line in (identity_line(diagnosis), solver_line(diagnosis)) if line]
+    return Group(level_table(diagnosis), gap_table(diagnosis), failure_table(diagnosis), *lines)
 
 
 def level_table(diagnosis: Diagnosis) -> Table:
@@ -81,6 +88,60 @@ def _gap_rows() -> list[tuple[str, str, bool]]:
         rows.append((gap, gap, False))
         rows += [(f"{gap}.{part}", _PART_NAMES[part], True) for part in _PRINTED_PARTS.get(gap, ())]
     return [*rows, ("interaction_beyond_ranking", "interaction of the two orders", False)]
+
+
+def failure_table(diagnosis: Diagnosis) -> Table:
+    """What the events of each failure mode cost, and what of the gaps no event explains."""
+    shares = failure_shares(diagnosis)
+    table = Table(title=marked("Failure modes, points of each gap", diagnosis.synthetic), title_justify="left")
+    table.add_column("mode")
+    for name in ("events", "tracking", "class", "segment."):
+        table.add_column(name, justify="right")
+    for entry in shares["modes"]:
+        if entry["events"]:
+            cells = [shown(entry[f"{gap}_points"]) for gap in GAPS]
+            table.add_row(entry["mode"], str(entry["events"]), *cells)
+    rest = shares["unassigned"]
+    table.add_row("(ranking, false tracks)", "", shown(rest["tracking"]["ranking"]), "", "")
+    table.add_row("(grid of recall points)", "", *(shown(rest[gap]["grid"]) for gap in GAPS))
+    return table
+
+
+def identity_line(diagnosis: Diagnosis) -> str:
+    """HOTA, DetA, AssA and IDF1 in a line; empty where no object counts."""
+    scores = diagnosis.identity_metrics().class_average
+    if scores is None:
+        return ""
+    named = ", ".join(f"{name} {getattr(scores, name):.2f}" for name in ("HOTA", "DetA", "AssA", "IDF1"))
+    return f"Over all rows, mean of the classes: {named}."
+
+
+def strata_table(frame: pd.DataFrame, synthetic: bool) -> Table:
+    """``strata.parquet``, shortened: number of objects, AP and the three gaps with their intervals."""
+    table = Table(title=marked("Gaps by stratum, 95 % intervals", synthetic), title_justify="left")
+    table.add_column("stratum", overflow="fold", min_width=15)
+    for name in ("objects", "AP", "tracking", "class", "segment."):
+        table.add_column(name, justify="right", no_wrap=True)
+    last = ""
+    for row in frame.to_dict("records"):
+        if row["attribute"] != last:
+            last = row["attribute"]
+            table.add_row(Text(last, style="bold"))
+        note = "" if row["optimal"] else " (not proven optimal)"
+        cells = [_bounded_cell(row, name) for name in GAPS]
+        table.add_row(Text(f"  {row['stratum']}{note}"), str(row["objects"]), _cell(row["AP"]), *cells)
+    return table
+
+
+def _cell(value: float) -> Text:
+    """A number of a table; NaN is undefined."""
+    return shown(None if isnan(value) else value)
+
+
+def _bounded_cell(row: dict[str, Any], name: str) -> Text:
+    """A number of a stratum, its interval on a second line where there is one."""
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    return _cell(row[name]) if isnan(low) else Text("\n").join([_cell(row[name]), interval_text([low, high])])
 
 
 def interval_text(bounds: list[float] | None) -> Text:

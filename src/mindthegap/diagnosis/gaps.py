@@ -61,16 +61,22 @@ def differences(points: Mapping[str, float | None]) -> dict[str, float | None]:
     return result
 
 
+def _defined(known: Mapping[str, Any]) -> list[tuple[str, tuple[str, str]]]:
+    """The gaps between levels that are known."""
+    return [(name, pair) for name, pair in DIFFERENCES.items() if set(pair) <= set(known)]
+
+
 def _minus(first: float | None, second: float | None) -> float | None:
     return None if first is None or second is None else first - second
 
 
 def sampled_differences(points: Mapping[str, Floats]) -> dict[str, Floats]:
-    """The same for bootstrap samples: ``[B]`` per level to ``[B]`` per gap."""
+    """The same for bootstrap samples, arrays of one shape per level; gaps of levels that are not there are left out."""
     known = {**points, "perfect": np.full_like(points["default"], PERFECT)}
-    result = {name: known[upper] - known[lower] for name, (lower, upper) in DIFFERENCES.items()}
-    result[INTERACTION] = result["classification"] - result["classification_first.classification"]
-    result[BEYOND_RANKING] = result[INTERACTION] + result["tracking.ranking"]
+    result = {name: known[upper] - known[lower] for name, (lower, upper) in _defined(known)}
+    if "classes" in points:
+        result[INTERACTION] = result["classification"] - result["classification_first.classification"]
+        result[BEYOND_RANKING] = result[INTERACTION] + result["tracking.ranking"]
     return result
 
 

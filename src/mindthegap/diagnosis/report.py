@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mindthegap.diagnosis.chain import PRINTED_LEVELS, Chain
+from mindthegap.diagnosis.content import gaps_content
 from mindthegap.diagnosis.display import report
 from mindthegap.diagnosis.export import result_entries
 from mindthegap.diagnosis.intervals import Bootstrap
-from mindthegap.diagnosis.stratified import stratum_gaps
+from mindthegap.diagnosis.sharing import LEVELS
+from mindthegap.diagnosis.stratified import StratumGaps, gap_frame, stratum_gaps, whole_gaps
 from mindthegap.diagnosis.tables import Keys, association_table, tracks_table, with_keys
 from mindthegap.errors import InputError, MindTheGapError
 from mindthegap.evaluation import OverlapTables
 from mindthegap.evaluation.display import plain_text
-from mindthegap.failures import Event, FailureThresholds, VideoLinking, exact_pair_iou, find_failures, to_frame
+from mindthegap.failures import (
+    Event,
+    FailureThresholds,
+    IdentityMetrics,
+    VideoLinking,
+    exact_pair_iou,
+    find_failures,
+    identity_metrics,
+    to_frame,
+)
 from mindthegap.files import atomic_path, disk_errors, write_json
 from mindthegap.formats.model import GroundTruth, Results
 from mindthegap.oracle import Objective, SolverSettings
@@ -26,7 +37,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import RenderableType
 
-SCHEMA_VERSION = 1
+_Value = TypeVar("_Value")
+
 FILES = (
     "oracle_tracking.json",
     "oracle_classification.json",
@@ -62,6 +74,7 @@ class Diagnosis:
     tables: OverlapTables
     source: tuple[GroundTruth, Results] | None
     synthetic: bool
+    _computed: dict[str, Any] = field(default_factory=dict, init=False)
 
     @property
     def chain(self) -> Chain:
@@ -75,21 +88,7 @@ class Diagnosis:
 
     def to_dict(self) -> dict[str, Any]:
         """The content of ``gaps.json``."""
-        content: dict[str, Any] = {
-            "schema_version": SCHEMA_VERSION,
-            **self.keys.columns(),
-            "synthetic": self.synthetic,
-            "objective": self.objective,
-            **self.chain.summary(),
-            "per_category": self.chain.per_category(),
-            **{f"{name}_objective": chain.summary() for name, chain in self.chains.items()},
-            "counts": dict(self.chain.levels["default"].evaluation.counts),
-            "solver": dict(self.solver),
-            "failure_thresholds": FailureThresholds().to_dict(),
-        }
-        if self.bootstrap is not None:
-            content["intervals"] = self.bootstrap.to_dict()
-        return content
+        return gaps_content(self)
 
     def to_frame(self) -> pd.DataFrame:
         """One row per objective and gap: ``objective, gap, points, low, high`` (interval of the headline objective)."""
@@ -123,35 +122,61 @@ class Diagnosis:
 
     def failures(self) -> list[Event]:
         """Failure events with their cost."""
+        return self._once("failures", self._find_failures)
+
+    def _find_failures(self) -> list[Event]:
         geometry = pair_iou = None
         if self.source is not None:
             geometry, pair_iou = boxes_of(self.source[0]), exact_pair_iou(self.source[1])
         thresholds = FailureThresholds()
         return find_failures(self.tables, self.linking(), thresholds=thresholds, geometry=geometry, pair_iou=pair_iou)
 
-    def strata(self, *, bootstrap: int = 0, seed: int = 0, progress: bool = False) -> pd.DataFrame:
-        """``strata.parquet``: gaps by video length, density, occlusion, size and so on (see ``stratum_gaps``).
+    def identity_metrics(self) -> IdentityMetrics:
+        """HOTA, its parts and IDF1 of the rows as they are, over all of them (these metrics know no ranking)."""
+        return self._once("identity_metrics", lambda: identity_metrics(self.tables))
 
-        The file has no intervals: ``bootstrap`` costs several times what everything else does.
-        """
-        geometry = None if self.source is None else boxes_of(self.source[0])
-        frame = stratum_gaps(
-            self.tables,
-            strata(self.tables, geometry),
-            objective=self.objective,
-            linkings={name: self.chain.levels[name].linkings for name in ("tracking", "both")},
-            settings=SolverSettings(self.solver["name"], self.solver["time_limit_s"]),
-            bootstrap=bootstrap,
-            seed=seed,
-            progress=progress,
-        )
+    def strata(self, *, progress: bool = False) -> pd.DataFrame:
+        """``strata.parquet``: ``stratum_gaps`` as a table (see ``gap_frame`` for the columns)."""
+        frame = gap_frame(self.stratum_gaps(progress=progress))
         frame.insert(0, "synthetic", self.synthetic)
         return with_keys(frame, self.keys)
 
-    def write(self, out_dir: str | Path) -> Path:
+    def stratum_gaps(self, *, progress: bool = False) -> list[StratumGaps]:
+        """Gaps of the whole, by IoU threshold and category, and by video length, density, occlusion, size and so on.
+
+        Resampled as often, and from the same seed, as the whole.
+        """
+        return self._once("strata", lambda: self._stratify(progress))
+
+    def _stratify(self, progress: bool) -> list[StratumGaps]:
+        geometry = None if self.source is None else boxes_of(self.source[0])
+        parts = stratum_gaps(
+            self.tables,
+            strata(self.tables, geometry),
+            objective=self.objective,
+            linkings={name: self.chain.levels[name].linkings for name in LEVELS},
+            settings=SolverSettings(self.solver["name"], self.solver["time_limit_s"]),
+            bootstrap=self.bootstrap.samples if self.bootstrap else 0,
+            seed=self.bootstrap.seed if self.bootstrap else 0,
+            progress=progress,
+        )
+        return [*whole_gaps(self.chain, self.bootstrap), *parts]
+
+    def _once(self, name: str, compute: Callable[[], _Value]) -> _Value:
+        """A result that several outputs need, computed when it is first asked for."""
+        if name not in self._computed:
+            self._computed[name] = compute()
+        found: _Value = self._computed[name]
+        return found
+
+    def write(self, out_dir: str | Path, *, progress: bool = False) -> Path:
         """Writes the oracle folder; the same input gives the same bytes but for ``solver.seconds`` in ``gaps.json``.
 
         Every file is complete or absent, and ``gaps.json`` comes last.
+
+        Args:
+            out_dir: The folder.
+            progress: Shows a progress bar on standard error.
 
         Returns:
             The folder.
@@ -165,6 +190,7 @@ class Diagnosis:
         check_folder(folder, self.source[1].path)
         with disk_errors(folder):
             (folder / "gaps.json").unlink(missing_ok=True)
+        self.stratum_gaps(progress=progress)
         for name, writer in self._writers(self.source[1]).items():
             writer(folder / name)
         return folder

@@ -1,33 +1,125 @@
-"""Gaps of subsets of the ground truth: long videos, crowded videos, occluded objects and so on."""
+"""Gaps of subsets: categories, long videos, crowded videos, occluded objects and so on; and of each IoU threshold."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mindthegap.diagnosis.intervals import interval
-from mindthegap.diagnosis.sharing import StratumMatcher
+from mindthegap.diagnosis.chain import Chain
+from mindthegap.diagnosis.gaps import DIFFERENCES, PERFECT
+from mindthegap.diagnosis.intervals import Bootstrap, interval, named, videos_by_category
+from mindthegap.diagnosis.sharing import LEVELS, StratumMatcher
 from mindthegap.evaluation import Matches, OverlapTables, accumulate, bootstrap_profiles, resampling_weights
 from mindthegap.evaluation.accumulation import mean_points
 from mindthegap.oracle import Linking, Objective, SolverSettings
+from mindthegap.oracle.sums import Floats
 from mindthegap.progress import track
 from mindthegap.strata import Stratum
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_GAPS = {
-    "tracking": ("default", "tracking"),
-    "tracking_ranking": ("default", "ranking"),
-    "classification": ("tracking", "both"),
-    "segmentation": ("both", None),
-}
-_PERFECT = 100.0
-_POINTS = ("AP", "AP_tracking", "AP_classification", *_GAPS)
+_APS = {"AP": "default", "AP_tracking": "tracking", "AP_classification": "both"}
+_GAPS = (
+    "tracking",
+    "tracking.ranking",
+    "tracking.association",
+    "tracking.selection",
+    "classification",
+    "segmentation",
+)
+QUANTITIES = {name: name.replace(".", "_") for name in (*_APS, *_GAPS)}
+"""Names of AP and gaps elsewhere, and the columns they have here."""
 _KINDS = {"attribute": "string", "stratum": "string", "low": "float64", "high": "float64", "unit": "string"}
-_KINDS |= {"videos": "int64", "objects": "int64"}
+_KINDS |= {"videos": "int64", "objects": "int64", "optimal": "bool"}
+_KINDS |= {f"{column}{end}": "float64" for end in ("", "_low", "_high") for column in QUANTITIES.values()}
+
+
+@dataclass(frozen=True, eq=False)
+class StratumGaps:
+    """AP and gaps of a subset of the ground truth.
+
+    Attributes:
+        attribute: By what the subset was made, e.g. ``video_length``.
+        stratum: Its name among the subsets of the attribute.
+        low: Lower edge of the attribute's values; ``None`` where there are no edges.
+        high: Upper edge; ``None`` where it is open.
+        unit: ``"video"`` or ``"object"``, what was sorted.
+        videos: Videos that hold one of its objects, or all of its videos.
+        objects: Its objects.
+        resampled: Videos with an object that counts; fewer than two give no intervals.
+        optimal: Whether every linking behind the numbers is proven optimal.
+        points: By quantity (``AP``, ``AP_tracking``, ``AP_classification`` and gaps), ``None`` where no object counts.
+        samples: ``[B]`` of each quantity over resamples of the videos; empty without a bootstrap.
+    """
+
+    attribute: str
+    stratum: str
+    low: float | None
+    high: float | None
+    unit: str
+    videos: int
+    objects: int
+    resampled: int
+    optimal: bool
+    points: Mapping[str, float | None]
+    samples: Mapping[str, Floats]
+
+    def row(self) -> dict[str, Any]:
+        """Its row in ``strata.parquet``."""
+        names = ("attribute", "stratum", "low", "high", "unit", "videos", "objects", "optimal")
+        row = {name: getattr(self, name) for name in names}
+        row |= {column: self.points[name] for name, column in QUANTITIES.items()}
+        for name, column in QUANTITIES.items():
+            bounds = interval(self.samples[name], self.resampled) if self.samples else None
+            row[f"{column}_low"], row[f"{column}_high"] = bounds or (None, None)
+        return row
+
+
+def gap_frame(strata: Iterable[StratumGaps]) -> pd.DataFrame:
+    """One row per stratum.
+
+    Returns:
+        Columns ``attribute, stratum, low, high, unit, videos, objects, optimal`` as in ``StratumGaps``, ``AP,
+        AP_tracking, AP_classification``, the gaps ``tracking`` with its parts ``tracking_ranking``,
+        ``tracking_association``, ``tracking_selection``, ``classification`` and ``segmentation`` in points, null where
+        no object counts; then ``<name>_low`` and ``<name>_high`` of each, null without a bootstrap or with fewer than
+        two videos. An open upper edge ``high`` is null.
+    """
+    import pandas as pd
+
+    return pd.DataFrame([entry.row() for entry in strata], columns=list(_KINDS)).astype(_KINDS)
+
+
+def whole_gaps(chain: Chain, bootstrap: Bootstrap | None) -> Iterator[StratumGaps]:
+    """Everything as one stratum, then each IoU threshold (all objects), then each category that has an object.
+
+    ``low`` and ``high`` hold the threshold, or the category's id.
+    """
+    evaluations = {name: chain.levels[name].evaluation for name in LEVELS}
+    counted = videos_by_category(evaluations["default"].matches)
+    resampled = len(set().union(*counted.values()))
+    objects = evaluations["default"].counts["objects"]
+    optimal = all(linking.optimal for name in LEVELS for linking in chain.levels[name].linkings)
+    sizes = resampled, objects, resampled, optimal
+    whole = _points({name: evaluation.AP for name, evaluation in evaluations.items()})
+    yield StratumGaps("all", "all", None, None, "video", *sizes, whole, bootstrap.values if bootstrap else {})
+    for place, iou in enumerate(evaluations["default"].profile):
+        points = _points({name: evaluation.profile[iou] for name, evaluation in evaluations.items()})
+        samples = {name: values[:, place] for name, values in bootstrap.profiles.items()} if bootstrap else {}
+        yield StratumGaps("iou_threshold", f"{iou:.2f}", iou, iou, "video", *sizes, points, samples)
+    tables = {name: evaluation.per_category for name, evaluation in evaluations.items()}
+    for k, entry in enumerate(tables["default"]):
+        number = entry["category_id"]
+        if number in counted:
+            points = _points({name: table[k]["AP"] for name, table in tables.items()})
+            found = bootstrap.per_category[number][1] if bootstrap else {}
+            samples = {name: values.mean(axis=1) for name, values in found.items()}
+            sizes = len(counted[number]), entry["objects"], len(counted[number]), optimal
+            yield StratumGaps("category", entry["category"], number, number, "object", *sizes, points, samples)
 
 
 def stratum_gaps(
@@ -40,7 +132,7 @@ def stratum_gaps(
     bootstrap: int = 0,
     seed: int = 0,
     progress: bool = False,
-) -> pd.DataFrame:
+) -> Iterator[StratumGaps]:
     """AP and gaps of every stratum, each against its own AP as given.
 
     A stratum is a ground truth of its own: other objects are ignored like crowds, other videos are left out, and the
@@ -51,52 +143,38 @@ def stratum_gaps(
         tables: All overlap tables.
         strata: The subsets.
         objective: See ``diagnose``.
-        settings: Solver and time limit.
-        linkings: What the oracle chose for all tables, by level (``tracking``, ``both``) and video; saves work.
+        settings: Solver and time limit (see ``StratumMatcher``).
+        linkings: What the oracle chose for all tables, by level (names of ``LEVELS``) and video; saves work.
         bootstrap: Resamples of a stratum's videos for the intervals, 0 for none.
         seed: Seed of the resampling.
         progress: Shows a progress bar on standard error.
 
-    Returns:
-        One row per stratum: ``attribute, stratum, low, high, unit, videos, objects``, ``AP, AP_tracking,
-        AP_classification``, ``tracking`` and its part ``tracking_ranking``, ``classification``, ``segmentation`` in
-        points, null where no object counts; with ``bootstrap`` also ``<name>_low`` and ``<name>_high``. An open upper
-        edge ``high`` is null.
+    Yields:
+        The strata in the order given.
     """
-    import pandas as pd
-
     groups = list(strata)
     matcher = StratumMatcher(tables, objective, settings or SolverSettings(), linkings)
-    rows = []
     for group in track(groups, "strata", len(groups), enabled=progress):
-        levels = matcher.matches(group.restrict(tables))
-        row: dict[str, Any] = {"attribute": group.attribute, "stratum": group.name, "low": group.low}
-        row |= {"high": None if np.isinf(group.high) else group.high, "unit": group.unit}
-        row |= {"videos": len(group.video_ids), "objects": len(group.object_ids)}
-        rows.append(row | _points(levels) | (_intervals(levels, bootstrap, seed) if bootstrap else {}))
-    ends = [f"{name}_{end}" for name in _POINTS for end in ("low", "high")] if bootstrap else []
-    kinds = _KINDS | dict.fromkeys((*_POINTS, *ends), "float64")
-    return pd.DataFrame(rows, columns=list(kinds)).astype(kinds)
+        found = matcher.matches(group.restrict(tables))
+        resampled = len(set().union(*videos_by_category(found.levels["default"]).values()))
+        sizes = len(group.video_ids), len(group.object_ids), resampled, found.optimal
+        aps = {name: mean_points(accumulate(matches)[0][..., 0, -1]) for name, matches in found.levels.items()}
+        high = None if np.isinf(group.high) else group.high
+        samples = _samples(found.levels, bootstrap, seed) if bootstrap else {}
+        yield StratumGaps(group.attribute, group.name, group.low, high, group.unit, *sizes, _points(aps), samples)
 
 
-def _points(levels: Mapping[str, Matches]) -> dict[str, float | None]:
-    """AP and gaps from the levels."""
-    aps = {name: mean_points(accumulate(matches)[0][..., 0, -1]) for name, matches in levels.items()}
-    result = {"AP": aps["default"], "AP_tracking": aps["tracking"], "AP_classification": aps["both"]}
-    for name, (lower, upper) in _GAPS.items():
-        low, high = aps[lower], _PERFECT if upper is None else aps[upper]
-        result[name] = None if low is None or high is None else high - low
-    return result
+def _points(aps: Mapping[str, float | None]) -> dict[str, float | None]:
+    """AP and gaps from the AP of each level."""
+    values = {name: aps[level] for name, level in _APS.items()}
+    for name in _GAPS:
+        lower, upper = DIFFERENCES[name]
+        low, high = aps[lower], PERFECT if upper == "perfect" else aps[upper]
+        values[name] = None if low is None or high is None else high - low
+    return values
 
 
-def _intervals(levels: Mapping[str, Matches], samples: int, seed: int) -> dict[str, float | None]:
-    """``<name>_low`` and ``<name>_high`` of AP and every gap."""
+def _samples(levels: Mapping[str, Matches], samples: int, seed: int) -> dict[str, Floats]:
+    """AP and every gap on resamples of the videos."""
     weights = resampling_weights(len(levels["default"].videos), samples, seed)
-    aps = {name: bootstrap_profiles(matches, weights).mean(axis=1) for name, matches in levels.items()}
-    values = {"AP": aps["default"], "AP_tracking": aps["tracking"], "AP_classification": aps["both"]}
-    for name, (lower, upper) in _GAPS.items():
-        values[name] = (_PERFECT if upper is None else aps[upper]) - aps[lower]
-    result: dict[str, float | None] = {}
-    for name, sample in values.items():
-        result[f"{name}_low"], result[f"{name}_high"] = interval(sample) or (None, None)
-    return result
+    return named({name: bootstrap_profiles(matches, weights).mean(axis=1) for name, matches in levels.items()})

@@ -7,6 +7,7 @@ from mindthegap.failures.finder import find_failures, object_shares
 from mindthegap.failures.identity_metrics import IdentityMetrics, identity_metrics
 from mindthegap.failures.linking import VideoLinking
 from mindthegap.failures.modes import MODES, OTHER, Mode
+from mindthegap.failures.ranking import ranking_points
 from mindthegap.failures.scene import Scene, build_scene
 from mindthegap.failures.summary import describe_modes, share_by_mode
 from mindthegap.failures.thresholds import FailureThresholds
@@ -30,6 +31,7 @@ __all__ = [
     "object_costs",
     "object_shares",
     "query_families",
+    "ranking_points",
     "share_by_mode",
     "threshold_weights",
     "to_frame",

@@ -37,6 +37,7 @@ class Event:
         segmentation: Its part of the segmentation gap; None where undefined.
         headline: Whether it is the object's most expensive event.
         value: A number whose meaning the mode's sentence gives.
+        false_rows: Positions in the video's row arrays of the false positives it consists of; modes that cost rank.
     """
 
     video: int
@@ -53,6 +54,7 @@ class Event:
     segmentation: Cost | None
     headline: bool = False
     value: float | None = None
+    false_rows: tuple[int, ...] = ()
 
     @property
     def total_iou(self) -> float:

@@ -166,7 +166,14 @@ def _event(scene: Scene, mode: Mode, finding: Finding, costs: dict[Gap, Cost]) -
         classification=costs.get("classification"),
         segmentation=costs.get("segmentation"),
         value=None if finding.value is None else float(finding.value),
+        false_rows=() if mode.gaps else _false_rows(scene, finding),
     )
+
+
+def _false_rows(scene: Scene, finding: Finding) -> tuple[int, ...]:
+    """Rows of the finding's family that are false positives at an IoU of 0.5."""
+    members = np.isin(scene.video.row_query, scene.families[finding.family].members)
+    return tuple(np.flatnonzero(members & (scene.match.object_of_row == -1)).tolist())
 
 
 def _event_order(event: Event) -> tuple[int, int, int, int]:

@@ -61,6 +61,11 @@ class Linking:
         """Positions of the objects that have a track."""
         return np.flatnonzero((self.chosen >= 0).any(axis=0))
 
+    @property
+    def optimal(self) -> bool:
+        """Whether nothing better exists, by the rules of the stage and objective."""
+        return all(solve.optimal for solve in self.solves)
+
 
 def link(
     video: VideoOverlaps,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import log
 
+import numpy as np
+
 from mindthegap.failures.modes.base import Finding, Mode
 from mindthegap.failures.scene import Scene
 
@@ -42,7 +44,8 @@ def _main_family(scene: Scene, index: int) -> int:
 def find_duplicates(scene: Scene) -> Iterator[Finding]:
     """Families of an object's label that follow it although another family is matched to it with a higher score.
 
-    A matched family's rows of other labels (the same masks again) are label doubles, one event per family.
+    The same masks (nearly) again in a matched family are copies where they have the object's label, and label doubles
+    where they have others; one event of either kind per object.
     """
     for index in scene.objects:
         matched, truth = scene.matched_family(index), int(scene.video.object_category[index])
@@ -53,11 +56,18 @@ def find_duplicates(scene: Scene) -> Iterator[Finding]:
         for family, labels in enumerate(scene.families):
             score, iou = labels.score_of(truth), float(scene.track_iou[family, index])
             if family == matched:
-                if len(labels.labels) > 1:
-                    others = float(len(labels.labels) - 1)
-                    yield Finding("label_double", first, last, None, index, family=family, value=others)
+                counts = {"copy": _rows(scene, family, truth) - 1, "label_double": len(labels.labels) - 1}
+                for subtype, count in counts.items():
+                    if count > 0:
+                        yield Finding(subtype, first, last, None, index, family=family, value=float(count))
             elif score is not None and score <= winner and iou >= scene.thresholds.match_iou:
                 yield Finding("double", first, last, None, index, family=family, other_family=matched, value=score)
+
+
+def _rows(scene: Scene, family: int, label: int) -> int:
+    """Number of rows of a family with a label."""
+    own = np.isin(scene.video.row_query, scene.families[family].members) & (scene.video.row_category == label)
+    return int(np.count_nonzero(own))
 
 
 def find_background(scene: Scene) -> Iterator[Finding]:
@@ -97,6 +107,7 @@ DUPLICATE = Mode(
     "The object has a second row beside the matched one; costs rank, not IoU.",
     {
         "double": "another query with the same label; value: its score",
+        "copy": "(nearly) the same masks with the same label; value: how many",
         "label_double": "the same query with other labels; value: how many",
     },
     frozenset(),

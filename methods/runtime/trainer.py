@@ -64,7 +64,7 @@ def _loader(config: Config, job: TrainingJob, facts: DatasetFacts, world_size: i
         "num_workers": workers,
         "persistent_workers": workers > 0,
         "prefetch_factor": 4 if workers else None,
-        "sampler": {"type": "KeyFrameSampler", "seed": job.seed},
+        "sampler": dict(config.get("sampler", {"type": "KeyFrameSampler"})) | {"seed": job.seed},
         "dataset": {
             "type": "DatasetFolder",
             "ann_file": str(facts.annotations),

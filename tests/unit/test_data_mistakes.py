@@ -153,7 +153,8 @@ def test_a_full_disk_leaves_the_former_output(tmp_path, monkeypatch):
     with pytest.raises(MindTheGapError, match="disk is full"):
         prepared(tmp_path, content, split={"diagnostic_fraction": 0.5})
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").glob("*.json")} == before
-    assert sorted(os.listdir(tmp_path / "out")) == ["diagnostic.json", "frames", "manifest.json", "train.json"]
+    written = ["diagnostic.json", "diagnostic.txt", "frames", "manifest.json", "train.json"]
+    assert sorted(os.listdir(tmp_path / "out")) == written
 
 
 _STRANGE = [None, True, -1, 0, 1.5, 10**30, "", "x", "\ud800", "a\0b", "../x", [], {}, [None], [[1, 2]], {"size": [1]}]

@@ -232,7 +232,7 @@ def test_a_published_dataset_is_recognised(tmp_path):
     with pytest.raises(InputError, match=r"has 606 videos, but OVIS .train. has 607"):
         prepared(tmp_path, None, expect="ovis")
     write_published(tmp_path / "in", categories=[{"id": k, "name": f"c{k}"} for k in range(1, 26)])
-    with pytest.raises(InputError, match="category 1 is not 'Person' as in OVIS"):
+    with pytest.raises(InputError, match="category 1 is 'c1', not 'Person' as in OVIS"):
         prepared(tmp_path, None, expect="ovis")
 
 
@@ -244,6 +244,9 @@ def test_registry_is_complete():
         assert entry.name == name
         assert len(set(entry.categories)) == len(entry.categories)
         assert entry.page.startswith("http")
+        looked_up = {"videos", "objects", "masks", "citation", "annotations", "frames", "categories", "terms"}
+        assert set(entry.sources) == looked_up
+        assert all(entry.sources.values())
     assert REGISTRY["youtube_vis_2019"].categories[25] == "owl"
     assert REGISTRY["youtube_vis_2021"].categories[39] == "zebra"
     assert REGISTRY["ovis"].categories[24] == "Vehical"
@@ -256,7 +259,10 @@ def test_inventory_tells_present_missing_and_wrong(tmp_path):
     found = {"mine": spec(tmp_path / "in"), "lost": lost, "other": spec(tmp_path / "in", expect="ovis")}
     states = {status.name: status for status in inventory(found)}
     assert [states[name].state for name in found] == ["present", "missing", "present"]
-    assert any("annotations_train.json" in line and "songbai" in line for line in states["lost"].details)
+    told = "\n".join(states["lost"].details)
+    assert "nowhere/gt.json is not there; put annotations_train.json there" in told
+    assert "img_0000001.jpg exists" in told
+    assert "from https://songbai.site/ovis/" in told
     assert any("no-list.txt is not there" in line for line in states["lost"].details)
     checked = {status.name: status for status in inventory(found, check=True)}
     assert [checked[name].state for name in found] == ["present", "missing", "wrong"]

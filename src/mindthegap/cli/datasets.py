@@ -15,8 +15,11 @@ def datasets(
     check: Annotated[
         bool, typer.Option("--check", help="Also read all annotations and the headers of all frames (minutes).")
     ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
 ) -> None:
     """Lists the datasets of the configuration: present, missing (with what to get and where to put it), or wrong."""
+    import json
+
     import yaml
 
     from mindthegap.config import parse_config
@@ -31,8 +34,10 @@ def datasets(
     if not isinstance(raw, dict):
         raise InputError(config, "", "is not a section with keys", "name the experiment's config.yaml")
     found = inventory(parse_config(raw, str(config)).datasets, check=check)
-    for status in found:
+    if as_json:
+        typer.echo(json.dumps([status.to_dict() for status in found], indent=1))
+    for status in found if not as_json else []:
         title = f" ({status.title})" if status.title != status.name else ""
-        typer.echo("\n    ".join([f"{status.name}{title}: {status.state}", *status.details]))
+        typer.echo("\n    ".join([f"{status.name}{title}: {status.state}", *status.details, *status.facts]))
     if any(status.state == WRONG for status in found):
         raise typer.Exit(2)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from mindthegap.config.datasets import FolderDataset, SyntheticDataset
-from mindthegap.data.registry import REGISTRY
+from mindthegap.config.datasets import Dataset, FolderDataset
+from mindthegap.data.archives import locate
+from mindthegap.data.registry import REGISTRY, Registered
 from mindthegap.errors import InputError
 
 PRESENT, MISSING, WRONG, RENDERED = "present", "missing", "wrong", "rendered when needed"
@@ -15,15 +17,28 @@ PRESENT, MISSING, WRONG, RENDERED = "present", "missing", "wrong", "rendered whe
 
 @dataclass(frozen=True)
 class Status:
-    """State of one dataset: one of the four words above, and what to know or to do about it."""
+    """State of one dataset.
+
+    Attributes:
+        name: Key in the configuration.
+        title: Name in tables.
+        state: One of the four words above.
+        details: What was found, or what is missing or wrong and what to do about it; sentences or clauses.
+        facts: What the registry says of it; empty for data that is not in it.
+    """
 
     name: str
     title: str
     state: str
     details: tuple[str, ...]
+    facts: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
 
 
-def inventory(datasets: Mapping[str, SyntheticDataset | FolderDataset], *, check: bool = False) -> list[Status]:
+def inventory(datasets: Mapping[str, Dataset], *, check: bool = False) -> list[Status]:
     """Looks for the files of every dataset.
 
     Args:
@@ -42,31 +57,60 @@ def _folder_status(name: str, spec: FolderDataset, check: bool) -> Status:
     """State of a real dataset."""
     entry = REGISTRY.get(spec.expect or "")
     title = spec.title or (entry.title if entry else name)
+    facts = _facts(entry) if entry else ()
     wanted = _wanted(spec)
-    lost = [f"{key}: {path} is not there" for key, path, is_there in wanted if not is_there(path)]
+    lost = [_remedy(key, path, entry) for key, path, is_folder in wanted if not _is_there(path, is_folder)]
     if lost:
-        how = [f"get {' and '.join(entry.files)} from {entry.page} (needs an account; {entry.terms})"] if entry else []
-        return Status(name, title, MISSING, (*lost, *how))
+        where = (f"from {entry.page} (sign in there; nothing is fetched for you)",) if entry else ()
+        return Status(name, title, MISSING, (*lost, *where), facts)
     if check:
         try:
-            return Status(name, title, PRESENT, (_checked(spec),))
+            return Status(name, title, PRESENT, (_checked(spec),), facts)
         except InputError as error:
-            return Status(name, title, WRONG, (str(error),))
-    return Status(name, title, PRESENT, tuple(f"{key}: {path}" for key, path, _ in wanted))
+            return Status(name, title, WRONG, (str(error),), facts)
+    return Status(name, title, PRESENT, tuple(f"{key}: {path}" for key, path, _ in wanted), facts)
 
 
-def _wanted(spec: FolderDataset) -> list[tuple[str, Path, Callable[[Path], bool]]]:
-    """Keys, places, and how to see whether something is there."""
-    wanted: list[tuple[str, Path, Callable[[Path], bool]]]
-    wanted = [("annotations", Path(spec.annotations), Path.is_file), ("frames", Path(spec.frames), Path.is_dir)]
+def _facts(entry: Registered) -> tuple[str, ...]:
+    """The registry's entry in four lines."""
+    train, valid, test = entry.videos
+    return (
+        f"{train} train videos ({valid} validation and {test} test videos have no public ground truth), "
+        f"{len(entry.categories)} categories, {entry.objects} objects, {entry.masks // 1000}k masks",
+        f"terms: {entry.fact('terms')}",
+        f"cite: {entry.citation}",
+        f"note: {entry.note}",
+    )
+
+
+def _wanted(spec: FolderDataset) -> list[tuple[str, str, bool]]:
+    """Keys, paths, and whether a folder is meant."""
+    wanted = [("annotations", spec.annotations, False), ("frames", spec.frames, True)]
     split = spec.split
-    if split is not None and split.diagnostic_list:
-        wanted.append(("split.diagnostic_list", Path(split.diagnostic_list), Path.is_file))
-    if split is not None and split.diagnostic_annotations:
-        wanted.append(("split.diagnostic_annotations", Path(split.diagnostic_annotations), Path.is_file))
-    if split is not None and split.diagnostic_frames:
-        wanted.append(("split.diagnostic_frames", Path(split.diagnostic_frames), Path.is_dir))
+    if split is not None:
+        others = [("list", split.diagnostic_list), ("annotations", split.diagnostic_annotations)]
+        wanted += [(f"split.diagnostic_{key}", path, False) for key, path in others if path]
+        wanted += [("split.diagnostic_frames", split.diagnostic_frames, True)] if split.diagnostic_frames else []
     return wanted
+
+
+def _is_there(path: str, is_folder: bool) -> bool:
+    """Whether a file, a folder, or the archive that stands for either is on the disk."""
+    place = locate(path)
+    return place.path.is_file() if place.packed or not is_folder else place.path.is_dir()
+
+
+def _remedy(key: str, path: str, entry: Registered | None) -> str:
+    """What is missing, and what to put there."""
+    lost = f"{key}: {locate(path).path} is not there"
+    if entry is None or key not in ("annotations", "frames"):
+        return lost
+    if key == "annotations":
+        return f"{lost}; put {entry.fact('annotations')} there"
+    return (
+        f"{lost}; unpack {entry.fact('frames')} so that {Path(path) / entry.example} exists, or write the archive's "
+        "path in the configuration (it is unpacked when needed)"
+    )
 
 
 def _checked(spec: FolderDataset) -> str:

@@ -2,51 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mindthegap.data.frames import check_frames, link_frames
+from mindthegap.data.archives import Archive, Place, locate
+from mindthegap.data.dividing import Part, divide
+from mindthegap.data.frames import check_frames, link_frames, require_own_frames
 from mindthegap.data.manifest import describe_split, manifest
 from mindthegap.data.registry import require_registered
-from mindthegap.data.source import Source, read_source
-from mindthegap.data.splitting import demanding, draw_split, listed_split
-from mindthegap.data.staging import FRAMES, MANIFEST, staged_dataset
+from mindthegap.data.source import read_source
+from mindthegap.data.staging import DIAGNOSED, FRAMES, MANIFEST, staged_dataset
+from mindthegap.data.unpacking import unpack_frames
 from mindthegap.errors import InputError
-from mindthegap.files import atomic_path, sha256_file, write_json
-from mindthegap.formats import ObjectTrack, Video
+from mindthegap.files import atomic_path, write_json, write_text
+from mindthegap.progress import track
 
 if TYPE_CHECKING:
     from mindthegap.config.datasets import FolderDataset
 
-
-@dataclass(frozen=True)
-class Part:
-    """Videos of one split, and where they come from."""
-
-    name: str
-    source: Source
-    root: Path
-    video_ids: frozenset[int]
-
-    @property
-    def videos(self) -> list[Video]:
-        """In the file's order."""
-        return [video for video in self.source.ground_truth.videos if video.id in self.video_ids]
-
-    @property
-    def positions(self) -> list[int]:
-        """Positions of the annotations."""
-        objects = self.source.ground_truth.objects
-        return [k for k, item in enumerate(objects) if item.video_id in self.video_ids]
-
-    @property
-    def objects(self) -> list[ObjectTrack]:
-        """In the file's order."""
-        return [self.source.ground_truth.objects[k] for k in self.positions]
+UNPACKED = "unpacked"
+_MIB = 2**20
 
 
 def prepare_folder(
@@ -56,6 +36,11 @@ def prepare_folder(
 
     Videos, categories and annotations keep their content, ids, order and every extra key; ``iscrowd``, ``areas``,
     ``bboxes`` and a video's ``length`` are filled in where they are missing, and the manifest counts how often.
+    ``diagnostic.txt`` lists the diagnosed videos, to be committed or given to others as ``diagnostic_list``.
+
+    Frames that come in an archive are unpacked into ``unpacked/``, which stays when a start breaks off: the next one
+    compares what is there with the archive and goes on. Everything else is checked again, which takes minutes, and is
+    written at the end, so the files never depend on how often it broke off.
 
     Args:
         spec: Where the data is and how it is divided.
@@ -71,110 +56,70 @@ def prepare_folder(
         InputError: The first thing wrong with the data.
         MindTheGapError: The folder cannot be written.
     """
-    parts, recipe = _check(spec, workers, progress)
+    parts, recipe = _read(spec, progress)
+    places = dict.fromkeys(part.frames for part in parts)
+    folders = {place: Path(out_dir) / UNPACKED / f"{k}" for k, place in enumerate(places) if place.packed}
+    _check_frames(parts, folders, workers, progress)
+    provenance = _provenance(spec, parts, progress)
     first = parts[0].source
     with staged_dataset(out_dir) as stage:
         splits = {part.name: _write_part(part, stage) for part in parts}
-        link_frames(stage / FRAMES, [(part.root, part.videos) for part in parts])
+        roots = [(folders.get(part.frames, part.frames.path), part.videos) for part in parts]
+        link_frames(stage / FRAMES, roots, inside=Path(out_dir))
+        recipe["list"] = _write_list(stage / DIAGNOSED, name, recipe)
         result = manifest(
-            name,
-            _provenance(spec, parts),
-            first.header["categories"],
-            splits,
-            recipe,
-            synthetic=first.ground_truth.synthetic,
+            name, provenance, first.header["categories"], splits, recipe, synthetic=first.ground_truth.synthetic
         )
         write_json(stage / MANIFEST, result, indent=1)
     return result
 
 
 def check_folder(spec: FolderDataset, *, workers: int = 1, progress: bool = True) -> list[Part]:
-    """The splits that ``prepare_folder`` would write, after all of its checks.
+    """The splits that ``prepare_folder`` would write, after all of its checks; archives are read and not unpacked.
 
     Raises:
         InputError: The first thing wrong with the data.
     """
-    return _check(spec, workers, progress)[0]
+    parts, _ = _read(spec, progress)
+    _check_frames(parts, {}, workers, progress)
+    return parts
 
 
-def _check(spec: FolderDataset, workers: int, progress: bool) -> tuple[list[Part], dict[str, Any]]:
-    """Reads, divides and checks the data, files and frames."""
+def source_files(spec: FolderDataset) -> list[str]:
+    """The user's files behind a prepared dataset, archives included; folders cannot be told to have changed."""
+    split = spec.split
+    split = spec.split
+    others = (split.diagnostic_annotations, split.diagnostic_frames, split.diagnostic_list) if split else ()
+    given = [spec.annotations, spec.frames, *filter(None, others)]
+    files = dict.fromkeys(locate(path).path for path in given)
+    return [str(file) for file in files if file.is_file()]
+
+
+def _read(spec: FolderDataset, progress: bool) -> tuple[list[Part], dict[str, Any]]:
+    """Reads, checks and divides the annotations."""
     source = read_source(spec.annotations, progress=progress)
-    parts, recipe = _divide(spec, source, progress)
+    parts, recipe = divide(spec, source, progress)
     if spec.expect is not None:
         files = {part.source.path: part.source for part in parts} | {source.path: source}
         require_registered(spec.expect, [file.ground_truth for file in files.values()])
     for part in parts:
         _require_objects(part)
-    for part_source, root in dict.fromkeys((part.source, part.root) for part in parts):
-        used = {number for part in parts if part.source is part_source for number in part.video_ids}
-        check_frames(
-            root, part_source.ground_truth.videos, part_source.path, only=used, workers=workers, progress=progress
-        )
+    for path, own in {part.source.path: part.source for part in parts}.items():
+        require_own_frames(own.ground_truth.videos, path)
     return parts, recipe
 
 
-def _divide(spec: FolderDataset, source: Source, progress: bool) -> tuple[list[Part], dict[str, Any]]:
-    """The splits to write, and how they came about."""
-    split, root = spec.effective_split(), Path(spec.frames)
-    everything = frozenset(video.id for video in source.ground_truth.videos)
-    recipe: dict[str, Any]
-    if split is None:
-        recipe, chosen = {"how": "every video is diagnosed"}, everything
-    elif split.diagnostic_annotations is not None:
-        return _two_files(spec, source, split.diagnostic_annotations, split.diagnostic_frames, progress)
-    elif split.diagnostic_list is not None:
-        recipe = {"how": "list", "file": split.diagnostic_list, "sha256": sha256_file_checked(split.diagnostic_list)}
-        chosen = listed_split(source.ground_truth, split.diagnostic_list)
-    else:
-        assert split.diagnostic_fraction is not None, "FolderSplit asks for exactly one way"
-        recipe = {"how": "drawn and stratified", "fraction": split.diagnostic_fraction, "seed": split.seed}
-        among = None
-        if split.at_least is not None:
-            recipe["at_least"] = split.at_least.model_dump()
-            among = demanding(source.ground_truth, **recipe["at_least"])
-        chosen = draw_split(source.ground_truth, split.diagnostic_fraction, split.seed, among=among)
-    parts = [Part("diagnostic", source, root, chosen)]
-    if spec.weights_from is None:
-        parts.insert(0, Part("train", source, root, everything - chosen))
-    return parts, recipe | _lists(parts)
-
-
-def sha256_file_checked(path: str) -> str:
-    """Checksum of a user's file; a missing one is an error in words."""
-    try:
-        return sha256_file(path)
-    except OSError as error:
-        raise InputError(path, "", f"cannot be read ({error.strerror})", "check the path") from None
-
-
-def _two_files(
-    spec: FolderDataset, source: Source, annotations: str, frames: str | None, progress: bool
-) -> tuple[list[Part], dict[str, Any]]:
-    """Train and diagnostic videos from a file each."""
-    other = read_source(annotations, progress=progress)
-    _require_equal_categories(source, other)
-    known = {video.name: k for k, video in enumerate(source.ground_truth.videos)}
-    for k, video in enumerate(other.ground_truth.videos):
-        if video.name in known and spec.weights_from is None:
-            problem = f"video {video.name!r} is also videos[{known[video.name]}] of {source.path}"
-            raise InputError(other.path, f"videos[{k}]", problem, "no video may be trained on and diagnosed")
-    root = Path(spec.frames)
-    everything = frozenset(video.id for video in source.ground_truth.videos)
-    diagnosed = frozenset(video.id for video in other.ground_truth.videos)
-    parts = [Part("diagnostic", other, Path(frames) if frames else root, diagnosed)]
-    if spec.weights_from is None:
-        parts.insert(0, Part("train", source, root, everything))
-    return parts, {"how": "two files"} | _lists(parts)
-
-
-def _require_equal_categories(source: Source, other: Source) -> None:
-    """Both files must mean the same by a category id."""
-    tables = [{item.id: item.name for item in file.ground_truth.categories} for file in (source, other)]
-    for number in sorted(tables[0].keys() | tables[1].keys()):
-        if tables[0].get(number) != tables[1].get(number):
-            problem = f"category {number} is {tables[1].get(number)!r}, but {tables[0].get(number)!r} in {source.path}"
-            raise InputError(other.path, "categories", problem, "give two files with the same categories")
+def _check_frames(parts: Sequence[Part], folders: Mapping[Place, Path], workers: int, progress: bool) -> None:
+    """Checks all frames; those in archives are unpacked to ``folders``, or only read if there is none."""
+    for source, place in dict.fromkeys((part.source, part.frames) for part in parts):
+        used = {number for part in parts if (part.source, part.frames) == (source, place) for number in part.video_ids}
+        videos = source.ground_truth.videos
+        if place.packed:
+            archive = Archive(place.path, progress=progress)
+            wanted = [video for video in videos if video.id in used]
+            unpack_frames(archive, place.inner, wanted, folders.get(place), progress=progress)
+        else:
+            check_frames(place.path, videos, source.path, only=used, workers=workers, progress=progress)
 
 
 def _require_objects(part: Part) -> None:
@@ -187,22 +132,32 @@ def _require_objects(part: Part) -> None:
         raise InputError(part.source.path, "annotations", problem, "name a file with annotations")
 
 
-def _lists(parts: Sequence[Part]) -> dict[str, Any]:
-    """Names of the videos of each split, sorted."""
-    return {"videos": {part.name: sorted(video.name for video in part.videos) for part in parts}}
-
-
-def _provenance(spec: FolderDataset, parts: Sequence[Part]) -> dict[str, Any]:
+def _provenance(spec: FolderDataset, parts: Sequence[Part], progress: bool) -> dict[str, Any]:
     """Where the data came from, and what was filled in."""
-    files = {part.source.path: part.source for part in parts}
+    sources = {part.source.path: part.source for part in parts}
+    packed = {part.frames.path for part in parts if part.frames.packed}
+    files = sorted({source.file for source in sources.values()} | packed)
+    sums = {file: _sha256(file, progress) for file in files}
     return {
         "annotations": [
-            {"file": str(path), "sha256": sha256_file(path), "filled": source.filled} for path, source in files.items()
+            {"file": str(path), "sha256": sums[source.file], "filled": source.filled}
+            for path, source in sources.items()
         ],
-        "frames": sorted({str(part.root) for part in parts}),
+        "frames": sorted({str(part.frames.path / part.frames.inner) for part in parts}),
+        "archives": [{"file": str(path), "sha256": sums[path]} for path in sorted(packed)],
         "weights_from": spec.weights_from,
         "title": spec.title,
     }
+
+
+def _sha256(path: Path, progress: bool) -> str:
+    """Checksum of a file that may have many gigabytes."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        blocks = iter(lambda: stream.read(_MIB), b"")
+        for block in track(blocks, f"checksum of {path.name}", 1 + path.stat().st_size // _MIB, enabled=progress):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _write_part(part: Part, stage: Path) -> dict[str, Any]:
@@ -222,3 +177,12 @@ def _joined(part: Part) -> Iterator[str]:
     for k, position in enumerate(part.positions):
         yield ",\n" if k else "\n"
         yield part.source.annotation_text(position)
+
+
+def _write_list(path: Path, name: str, recipe: Mapping[str, Any]) -> dict[str, str]:
+    """Writes the names of the diagnosed videos, one per line, and returns the file's name and checksum."""
+    how = json.dumps({key: value for key, value in recipe.items() if key != "videos"}, sort_keys=True)
+    names = recipe["videos"]["diagnostic"]
+    lines = [f"# {name}: {len(names)} diagnosed videos; no training sees them", f"# {how}", *names]
+    write_text(path, "\n".join(lines) + "\n")
+    return {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}

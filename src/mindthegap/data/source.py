@@ -15,6 +15,7 @@ from typing import Any
 
 from pycocotools import mask as mask_api
 
+from mindthegap.data.archives import Archive, annotations_member, locate
 from mindthegap.errors import InputError
 from mindthegap.files import json_error, read_text
 from mindthegap.formats import GroundTruth, Problems
@@ -51,7 +52,8 @@ class Source:
     """A checked file.
 
     Attributes:
-        path: The file.
+        path: The file, for messages; of an archive's member the archive and the member.
+        file: What lies on the disk: the file or the archive.
         text: All of it.
         header: Everything but the annotations.
         pieces: The annotations' places, in the file's order; same order as ``ground_truth.objects``.
@@ -59,6 +61,7 @@ class Source:
     """
 
     path: Path
+    file: Path
     text: str
     header: dict[str, Any]
     pieces: list[Piece]
@@ -92,18 +95,20 @@ def read_source(path: str | Path, *, progress: bool = True) -> Source:
     """Reads and checks ground truth; ``iscrowd``, ``areas``, ``bboxes`` and a video's ``length`` may be missing.
 
     Args:
-        path: YouTube-VIS or OVIS JSON (a byte order mark is accepted).
+        path: YouTube-VIS or OVIS JSON (a byte order mark is accepted), an archive that holds it, or
+            ``<archive>/<member>``.
         progress: Whether to show it on standard error.
 
     Raises:
         InputError: The first thing wrong with the file.
     """
-    text = read_text(path)
-    header, start = _scan(Path(path), text)
+    file = locate(path).path
+    path, text = _read(path, progress)
+    header, start = _scan(path, text)
     if start is None:
         raise _hidden(path, header)
     pieces: list[Piece] = []
-    entries = track(_entries(Path(path), text, start, pieces), "reading annotations", text.count('"segmentations"'),
+    entries = track(_entries(path, text, start, pieces), "reading annotations", text.count('"segmentations"'),
                     enabled=progress)  # fmt: skip
     ground_truth = parse_ground_truth(header, entries, Problems(str(path)))
     filled = {key: sum(key in piece.missing for piece in pieces) for key in _FILLABLE}
@@ -111,7 +116,21 @@ def read_source(path: str | Path, *, progress: bool = True) -> Source:
         if "length" not in video:
             filled["length"] = filled.get("length", 0) + 1
             video["length"] = len(video["file_names"])
-    return Source(Path(path), text, header, pieces, ground_truth, {key: n for key, n in filled.items() if n})
+    return Source(path, file, text, header, pieces, ground_truth, {key: n for key, n in filled.items() if n})
+
+
+def _read(path: str | Path, progress: bool) -> tuple[Path, str]:
+    """The file's name for messages and its text."""
+    place = locate(path)
+    if not place.packed:
+        return Path(path), read_text(path)
+    archive = Archive(place.path, progress=progress)
+    member = annotations_member(archive, place.inner)
+    try:
+        return archive.path / member, archive.read(member).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        problem = f"is not UTF-8 text at byte {error.start}"
+        raise InputError(archive.path, member, problem, "give a YouTube-VIS JSON file") from None
 
 
 def _hidden(path: str | Path, header: dict[str, Any]) -> InputError:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mindthegap.data.lineage import origin
 from mindthegap.errors import InputError
 from mindthegap.evaluation import occlusion_score
 from mindthegap.files import read_text
@@ -22,9 +23,10 @@ def draw_split(
 ) -> frozenset[int]:
     """Draws the diagnosed videos.
 
-    Videos whose frames lie in one folder stay together. Labels (categories; thirds of length, density and occlusion)
-    are spread by iterative stratification: Sechidis et al., "On the Stratification of Multi-label Data" (ECML PKDD
-    2011), algorithm 1, rarest label first; ties fall to the train split, so a label that occurs once can be learnt.
+    Videos whose frames lie in one folder, or that were cut from one source (see ``origin``), stay together. Labels
+    (categories; thirds of length, density and occlusion) are spread by iterative stratification: Sechidis et al., "On
+    the Stratification of Multi-label Data" (ECML PKDD 2011), algorithm 1, rarest label first; ties fall to the train
+    split, so a label that occurs once can be learnt.
 
     Args:
         ground_truth: All videos.
@@ -82,10 +84,10 @@ def demanding(ground_truth: GroundTruth, frames: int, density: float, occlusion:
 
 
 def _groups(ground_truth: GroundTruth) -> dict[str, list[int]]:
-    """Ids of the videos by their folder."""
+    """Ids of the videos by their source."""
     groups: dict[str, list[int]] = {}
     for video in ground_truth.videos:
-        groups.setdefault(video.name, []).append(video.id)
+        groups.setdefault(origin(video.name), []).append(video.id)
     return groups
 
 

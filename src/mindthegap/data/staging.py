@@ -15,8 +15,9 @@ from mindthegap.files import disk_errors
 
 MANIFEST = "manifest.json"
 FRAMES = "frames"
+DIAGNOSED = "diagnostic.txt"
 _OURS = f".building-{socket.gethostname()}-"
-_PARTS = (FRAMES, "train.json", "diagnostic.json", MANIFEST)
+_PARTS = (FRAMES, "train.json", "diagnostic.json", DIAGNOSED, MANIFEST)
 
 
 @contextmanager
@@ -49,8 +50,8 @@ def _make_stage(out: Path, made: list[Path]) -> Path:
     """Makes ``out`` and the temporary folder in it; ``made`` are the folders that did not exist before."""
     try:
         out.mkdir(parents=True, exist_ok=True)
-        _remove_orphans(out)
-        return Path(tempfile.mkdtemp(dir=out, prefix=f"{_OURS}{os.getpid()}-"))
+        remove_orphans(out)
+        return Path(tempfile.mkdtemp(dir=out, prefix=own_prefix()))
     except (FileExistsError, NotADirectoryError):
         raise InputError(out, "", "a part of this path is a file", "choose another folder") from None
     except OSError as error:
@@ -82,12 +83,20 @@ def _publish(stage: Path, out: Path) -> None:
             new.rename(old)
 
 
-def _remove_orphans(out: Path) -> None:
-    """Removes what killed processes of this machine left behind."""
-    for orphan in out.glob(f"{_OURS}*"):
+def own_prefix() -> str:
+    """How temporary files and folders of this process are called; ``remove_orphans`` knows them by it."""
+    return f"{_OURS}{os.getpid()}-"
+
+
+def remove_orphans(folder: Path) -> None:
+    """Removes what killed processes of this machine left behind in ``folder``."""
+    for orphan in folder.glob(f"{_OURS}*"):
         number = orphan.name.removeprefix(_OURS).split("-")[0]
         if number.isdecimal() and not Path(f"/proc/{number}").exists() and Path("/proc/self").exists():
-            shutil.rmtree(orphan, ignore_errors=True)
+            if orphan.is_dir():
+                shutil.rmtree(orphan, ignore_errors=True)
+            else:
+                orphan.unlink(missing_ok=True)
 
 
 def _remove_empty(folders: list[Path]) -> None:

@@ -11,7 +11,7 @@ from mindthegap.files import read_json
 from mindthegap.formats import rle
 from mindthegap.formats.fields import Fields, finite, printable
 from mindthegap.formats.masks import MaskReader
-from mindthegap.formats.model import RLE, Category, GroundTruth, ObjectTrack, Video
+from mindthegap.formats.model import RLE, Category, GroundTruth, ObjectTrack, Video, video_name
 from mindthegap.formats.problems import Problems, shown
 from mindthegap.formats.reading import without_collection
 
@@ -129,7 +129,7 @@ class _Reader:
             problem = f"is {length}, but file_names has {len(names)} entries"
             self.problems.add("video length", f"{place}.length", problem, "make the two agree")
         else:
-            self.videos[number] = Video(number, _folder(names), height, width, length, names)
+            self.videos[number] = Video(number, video_name(names), height, width, length, names)
 
     def _file_names(self, fields: Fields) -> tuple[str, ...] | None:
         """The frame files of a video."""
@@ -230,9 +230,3 @@ class _Reader:
                 self.problems.add("occlusion", f"{place}[{i}]", f"is {shown(level)}, not a level", remedy)
                 return None
         return tuple(levels)
-
-
-def _folder(names: tuple[str, ...]) -> str:
-    """A video's name: the folder of its first frame, or the frame's own name where there is no folder."""
-    folder, _, name = names[0].rpartition("/") if names else ("", "", "")
-    return folder or name

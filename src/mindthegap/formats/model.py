@@ -6,6 +6,7 @@ within its *video*. A mask is a compressed run-length encoding (RLE) as pycocoto
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,3 +84,9 @@ class Results:
 
     path: str
     rows: tuple[ResultRow, ...]
+
+
+def video_name(file_names: Sequence[str]) -> str:
+    """A video's name: the folder of its first frame, or the frame's own name where there is no folder."""
+    folder, _, name = file_names[0].rpartition("/") if file_names else ("", "", "")
+    return folder or name

@@ -3,6 +3,7 @@ import sys
 from pathlib import Path
 
 from mindthegap.config import experiments, parse_config
+from mindthegap.data import source_files
 from mindthegap.errors import EXIT_USER_ERROR, MindTheGapError
 from mindthegap.workflow import (
     check_published,
@@ -86,11 +87,6 @@ def initial_weights_of(wildcards):
     """The pretraining that a training starts from, if one serves its method."""
     name = SCALE.pretraining_of(wildcards.method)
     return f"{OUT}/pretraining/{name}/{wildcards.backbone}/weights.pth" if name else []
-
-
-def existing(*paths):
-    """Those of a user's files that are there; the job says in one sentence what is missing."""
-    return [path for path in paths if Path(path).exists()]
 
 
 def ask(stage, name):

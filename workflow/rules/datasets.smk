@@ -39,9 +39,11 @@ use rule render_dataset as render_diagnostic_dataset with:
         dataset=one_of(name for name in SYNTHETIC if not trains(name)),
 
 
+# Frames of an archive are unpacked into the undeclared folder unpacked/ beside the outputs: Snakemake deletes declared
+# outputs before every attempt, and a broken-off preparation continues from what is there.
 rule prepare_folder:
     input:
-        lambda wildcards: existing(CONFIG.datasets[wildcards.dataset].annotations),
+        lambda wildcards: source_files(CONFIG.datasets[wildcards.dataset]),
     output:
         train=f"{OUT}/datasets/{{dataset}}/train.json",
         diagnostic=f"{OUT}/datasets/{{dataset}}/diagnostic.json",

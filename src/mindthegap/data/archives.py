@@ -14,10 +14,13 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, NamedTuple
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 from mindthegap.errors import InputError
 from mindthegap.progress import track
+
+if TYPE_CHECKING:
+    from mindthegap.config.datasets import FolderDataset
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _MIB = 2**20
@@ -55,6 +58,16 @@ def locate(path: str | Path) -> Place:
         if candidate.name.lower().endswith(SUFFIXES) and not candidate.is_dir():
             return Place(candidate, path.relative_to(candidate).as_posix().strip("./"), True)
     return Place(path)
+
+
+def source_files(spec: FolderDataset) -> list[str]:
+    """The user's files behind a prepared dataset, archives included; folders cannot be told to have changed."""
+    split = spec.split
+    split = spec.split
+    others = (split.diagnostic_annotations, split.diagnostic_frames, split.diagnostic_list) if split else ()
+    given = [spec.annotations, spec.frames, *filter(None, others)]
+    files = dict.fromkeys(locate(path).path for path in given)
+    return [str(file) for file in files if file.is_file()]
 
 
 class Archive:

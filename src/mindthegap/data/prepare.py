@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mindthegap.data.archives import Archive, Place, locate
+from mindthegap.data.archives import Archive, Place
 from mindthegap.data.dividing import Part, divide
 from mindthegap.data.frames import check_frames, link_frames, require_own_frames
 from mindthegap.data.manifest import describe_split, manifest
@@ -83,16 +83,6 @@ def check_folder(spec: FolderDataset, *, workers: int = 1, progress: bool = True
     parts, _ = _read(spec, progress)
     _check_frames(parts, {}, workers, progress)
     return parts
-
-
-def source_files(spec: FolderDataset) -> list[str]:
-    """The user's files behind a prepared dataset, archives included; folders cannot be told to have changed."""
-    split = spec.split
-    split = spec.split
-    others = (split.diagnostic_annotations, split.diagnostic_frames, split.diagnostic_list) if split else ()
-    given = [spec.annotations, spec.frames, *filter(None, others)]
-    files = dict.fromkeys(locate(path).path for path in given)
-    return [str(file) for file in files if file.is_file()]
 
 
 def _read(spec: FolderDataset, progress: bool) -> tuple[list[Part], dict[str, Any]]:

@@ -1,0 +1,248 @@
+"""IAI's configuration per scale.
+
+``paper`` follows the released configurations (zfonemore/IAI, ``configs/iai``) in mmdet's present terms; ``demo`` and
+``smoke`` are thin networks that learn from scratch on a CPU.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from mmengine.config import Config
+
+from methods.iai import networks
+from methods.iai.variants import variant_settings
+from methods.runtime import condinst, recipes
+from methods.runtime.backbones import get_backbone
+from methods.runtime.facts import DatasetFacts
+from methods.runtime.settings import SHARED_INFERENCE, SHARED_TRAINING, merge, pick_scale
+from mindthegap.errors import ConfigError
+
+NAME = "iai"
+
+# What the ablations vary, and everything about association and identities that the released configurations fix.
+_METHOD: dict[str, Any] = {
+    "variant": "full",  # a name in variants.VARIANTS; the settings below override it
+    "image_model": "condinst",  # condinst, or mask_rcnn: our reconstruction, never released
+    "identification": True,  # False: no identity head; identities by mask overlap with the frame before
+    "association": ("local", "global"),  # memories attended to; () leaves the association block out
+    "class_projector": True,  # keep a projection of the backbone's features beside the associated ones
+    "id_loss": "focal",  # focal, or ce (binary cross entropy); mask_rcnn has softmax cross entropy always
+    "id_convs": 1,  # convolutions of the identity head in front of its last one
+    "identities": None,  # channels N of the identity head; None: 20 for YouTube-VIS 2019, 25 for others (official)
+    "association_level": "c5",  # feature level that is associated: c3, c4 or c5
+    "association_channels": 256,
+    "association_layers": 1,
+    "association_hidden": 1024,  # width of the feed-forward part, a multiple of 32
+    "association_reach": 7,  # of the local attention, cells
+    "self_heads": 4,
+    "drop_path": 0.1,
+    "projector_channels": None,  # None: as many as keep the level's width (official)
+    "memory_interval": 3,  # frames between two appends to the long-term memory
+    "append_new_in_training": False,  # True: a new identity appends in training too, as it does at test time
+    "shuffle_identities": False,  # True: random numbers for a clip's identities
+    "clip_frames": 5,
+    "max_gap": 3,  # largest distance of neighbouring frames of a clip, annotated frames
+    "draws": 5,  # clips per video and epoch
+    "shared_flip": False,  # True: one flip for all frames of a clip; officially each frame draws its own
+    "photometric": False,
+    "heads_see": "frame",  # clip: neck and heads once for all frames of the clips
+}
+
+_CPU: dict[str, Any] = (
+    SHARED_TRAINING
+    | condinst.CPU
+    | _METHOD
+    | {
+        "image_scale": (160, 96),
+        "multi_scale": False,
+        "identities": 8,
+        "association_level": "c4",
+        "association_channels": 32,
+        "association_hidden": 128,
+        "association_reach": 3,
+        "clip_frames": 4,
+        "shared_flip": True,
+        "photometric": True,
+        "heads_see": "clip",
+        "optimizer": "scratch",
+        "iou_offset": 0.0,
+        "tower_bias": False,
+        "workers": 0,
+        "checkpoint_seconds": 45.0,
+        "log_every": 20,
+        "clip_norm": 10.0,
+    }
+)
+
+TRAINING: dict[str, dict[str, Any]] = {
+    "smoke": _CPU
+    | {"steps": 12, "batch_size": 2, "channels": 32, "log_every": 4, "checkpoint_seconds": 5.0, "clip_frames": 3},
+    "demo": _CPU | {"steps": 800, "batch_size": 4, "cpu_processes": 2, "lr": 1e-3},
+    "paper": SHARED_TRAINING
+    | condinst.PAPER
+    | _METHOD
+    | {
+        "image_style": "pytorch",
+        "tower_bias": False,
+        "iou_offset": 0.0,
+        "image_scale": (640, 360),
+        "multi_scale": True,
+        "batch_size": 16,  # clips; the paper's 4 GPUs with 4 each
+        "optimizer": "official",
+        "lr": 1e-4,
+        "clip_norm": None,
+    },
+}
+
+_OFFICIAL_INFERENCE: dict[str, Any] = {
+    **SHARED_INFERENCE,
+    "nms_pre": None,  # candidates per level; None: 1000 for r101, 200 for others (official)
+    "class_threshold": None,  # None: 0.05 for r101, 0.1 for others (official)
+    "id_threshold": 0.1,
+    "nms_iou": 0.5,
+    "mask_threshold": 0.5,
+    "max_per_frame": None,  # detections; None: 10, or 50 where training frames show more than 10 objects (official)
+    "max_rows": None,  # rows per video; None: as many as detections per frame (official)
+    "min_row_score": 0.05,
+    "min_visible": 0.1,
+    "min_overlap": 0.1,
+    "score_average": "video",  # present: over the frames in which an identity appears
+    "overflow": "official",  # discard: capacity N - 1, further objects are discarded
+    "max_long_term": None,  # frames in the long-term memory; None: unlimited (official)
+}
+INFERENCE = {scale: dict(_OFFICIAL_INFERENCE) for scale in TRAINING}
+
+_CHOICES = {
+    "image_model": ("condinst", "mask_rcnn"),
+    "id_loss": ("focal", "ce"),
+    "association_level": ("c3", "c4", "c5"),
+    "heads_see": ("frame", "clip"),
+    "optimizer": ("official", "scratch"),
+    "score_average": ("video", "present"),
+    "overflow": ("official", "discard"),
+}
+# Ranges of the multi-scale training: longest and shortest side are drawn independently (649 is the official spelling).
+_MULTI_SCALE = ((649, 360), (960, 480))
+
+
+def build_config(
+    scale: str,
+    facts: DatasetFacts,
+    backbone: str,
+    settings: Mapping[str, Any],
+    inference: Mapping[str, Any] | None = None,
+) -> Config:
+    """The whole configuration.
+
+    Args:
+        scale: ``smoke``, ``demo`` or ``paper``.
+        facts: Facts of the training split; inference passes those the weights were trained with.
+        backbone: Name of a backbone.
+        settings: Overrides of the training settings, as in ``TRAINING``; ``variant`` names an ablation of the paper.
+        inference: Overrides of the inference settings, as in ``INFERENCE``.
+
+    Returns:
+        ``model``, the pipelines, ``sampler``, ``optim_wrapper``, ``param_scheduler``, ``steps`` and the resolved
+        ``settings`` and ``inference``.
+
+    Raises:
+        ConfigError: Scale, backbone, variant or a setting does not exist, or a value is out of its range.
+    """
+    training = _training(scale, facts, settings)
+    testing = _testing(scale, facts, backbone, inference or {})
+    steps = _steps(training, facts)
+    scratch = training["optimizer"] == "scratch"
+    return Config(
+        {
+            "model": networks.model(get_backbone(backbone), len(facts.classes), training, testing),
+            "train_pipeline": _clip_pipeline(training),
+            "test_pipeline": recipes.frame_pipeline(training["image_scale"]),
+            "sampler": {"type": "VideoSampler", "draws": training["draws"]},
+            "optim_wrapper": recipes.adamw(training) if scratch else _official_adamw(training),
+            "param_scheduler": recipes.cosine_schedule(steps, 50)
+            if scratch
+            else recipes.step_schedule(steps, 500, 1e-3, (8 / 12, 11 / 12)),
+            "steps": steps,
+            "settings": training,
+            "inference": testing,
+        }
+    )
+
+
+def _training(scale: str, facts: DatasetFacts, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Defaults of the scale, changed by the variant, changed by the settings."""
+    owner, defaults = f"{NAME} ({scale})", pick_scale(NAME, TRAINING, scale)
+    variant = merge(owner, defaults, settings)["variant"]
+    training = merge(owner, merge(owner, defaults, variant_settings(variant)), settings)
+    _check_choices(owner, training)
+    if not set(training["association"]) <= {"local", "global"}:
+        raise ConfigError(f"{owner}: setting 'association' takes 'local' and 'global', not {training['association']}.")
+    if training["identities"] is None:
+        training["identities"] = 20 if facts.dataset == "youtube_vis_2019" else 25
+    if training["identities"] < 3:
+        raise ConfigError(f"{owner}: setting 'identities' must be at least 3, one of them for new objects.")
+    return training
+
+
+def _testing(scale: str, facts: DatasetFacts, backbone: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    owner = f"{NAME} inference ({scale})"
+    testing = merge(owner, pick_scale(NAME, INFERENCE, scale), settings)
+    _check_choices(owner, testing)
+    deep = backbone == "r101"
+    official = {
+        "nms_pre": 1000 if deep else 200,
+        "class_threshold": 0.05 if deep else 0.1,
+        "max_per_frame": 50 if facts.max_objects_per_frame > 10 else 10,
+    }
+    testing |= {key: value for key, value in official.items() if testing[key] is None}
+    if testing["max_rows"] is None:
+        testing["max_rows"] = testing["max_per_frame"]
+    if testing["max_long_term"] is not None and testing["max_long_term"] < 2:
+        raise ConfigError(f"{owner}: setting 'max_long_term' must be at least 2 frames, or null for no limit.")
+    return testing
+
+
+def _check_choices(owner: str, settings: Mapping[str, Any]) -> None:
+    for key, choices in _CHOICES.items():
+        if key in settings and settings[key] not in choices:
+            raise ConfigError(f"{owner}: setting '{key}' must be one of {', '.join(choices)}, not {settings[key]!r}.")
+
+
+def _steps(training: Mapping[str, Any], facts: DatasetFacts) -> int:
+    """Optimiser steps: an epoch is ``draws`` clips of every video."""
+    if training["steps"] is not None:
+        return int(training["steps"])
+    return max(1, math.ceil(training["epochs"] * training["draws"] * facts.videos / training["batch_size"]))
+
+
+def _clip_pipeline(training: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One size per clip; the flip is drawn per frame unless it is shared."""
+    resize: dict[str, Any] = {"type": "Resize", "scale": training["image_scale"], "keep_ratio": True}
+    if training["multi_scale"]:
+        resize = {"type": "RandomResize", "scale": list(_MULTI_SCALE), "keep_ratio": True}
+    load = [{"type": "LoadFrame"}, {"type": "LoadTrackAnnotations", "with_mask": True}, resize]
+    distortion = [{"type": "PhotoMetricDistortion"}] if training["photometric"] else []
+
+    def frames(transforms: list[dict[str, Any]], shared: bool) -> dict[str, Any]:
+        return {"type": "TransformBroadcaster", "share_random_params": shared, "transforms": transforms}
+
+    return [
+        {"type": "IdentityClip", "count": training["clip_frames"], "max_gap": training["max_gap"]},
+        frames([*load, *distortion], shared=True),
+        frames([{"type": "RandomFlip", "prob": 0.5}], shared=training["shared_flip"]),
+        {"type": "PackTrackInputs"},
+    ]
+
+
+def _official_adamw(training: Mapping[str, Any]) -> dict[str, Any]:
+    """AdamW, decay 1e-4; every name with "backbone" in it, the projector's too, has a tenth of the rate."""
+    clip = training["clip_norm"]
+    return {
+        "type": "OptimWrapper",
+        "optimizer": {"type": "AdamW", "lr": training["lr"], "weight_decay": 1e-4},
+        "paramwise_cfg": {"custom_keys": {"backbone": {"lr_mult": 0.1, "decay_mult": 0.9}}},
+        "clip_grad": None if clip is None else {"max_norm": clip, "norm_type": 2},
+    }

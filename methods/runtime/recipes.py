@@ -136,6 +136,23 @@ def _clipping(settings: Part) -> Part | None:
     return None if settings["clip_norm"] is None else {"max_norm": settings["clip_norm"], "norm_type": 2}
 
 
+def detr_adamw(settings: Part) -> Part:
+    """AdamW of the DETR family: ``weight_decay`` on everything, the backbone at ``backbone_lr_factor`` of the rate.
+
+    With a factor of 1 there is one parameter group and the fused kernel, as in ``adamw``.
+    """
+    optimizer: Part = {"type": "AdamW", "lr": settings["lr"], "weight_decay": settings["weight_decay"]}
+    wrapper: Part = {
+        "type": "OptimWrapper",
+        "optimizer": optimizer,
+        "clip_grad": _clipping(settings),
+    }
+    if settings["backbone_lr_factor"] == 1:
+        optimizer["fused"] = True
+        return wrapper
+    return wrapper | {"paramwise_cfg": {"custom_keys": {"backbone": {"lr_mult": settings["backbone_lr_factor"]}}}}
+
+
 def step_schedule(steps: int, warmup: int, start_factor: float, milestones: tuple[float, ...]) -> list[Part]:
     """Linear warm-up, then a tenth at each milestone.
 

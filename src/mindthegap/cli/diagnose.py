@@ -29,6 +29,10 @@ def diagnose(
     strata: Annotated[
         bool, typer.Option("--strata", help="Also print the gaps by stratum, and write them as strata.csv.")
     ] = False,
+    trained_on: Annotated[
+        Path | None,
+        typer.Option(help="Videos the weights were trained on (names, one per line; YouTube-VIS JSON; manifest.json)."),
+    ] = None,
     workers: options.Workers = 0,
 ) -> None:
     """Says why a result file loses AP: tracking, classification and segmentation gap.
@@ -59,6 +63,7 @@ def diagnose(
         bootstrap=bootstrap,
         seed=seed,
         progress=True,
+        trained_on=trained_on,
     )
     if strata:
         _write_csv(diagnosis.strata(), out / "strata.csv")

@@ -22,6 +22,7 @@ def gaps_content(diagnosis: Diagnosis) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         **diagnosis.keys.columns(),
         "synthetic": diagnosis.synthetic,
+        "contaminated": diagnosis.seen.to_dict() if diagnosis.seen else None,
         "objective": diagnosis.objective,
         **diagnosis.chain.summary(),
         "per_category": diagnosis.chain.per_category(),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from mindthegap.data.lineage import Seen, read_names, seen
 from mindthegap.diagnosis.chain import Chain
 from mindthegap.diagnosis.intervals import resample
 from mindthegap.diagnosis.levels import oracle_levels
@@ -33,6 +35,7 @@ def diagnose(
     bootstrap: int = 0,
     seed: int = 0,
     progress: bool = False,
+    trained_on: str | Path | Seen | None = None,
 ) -> Diagnosis:
     """Measures why a result file loses AP: tracking, classification and segmentation gap.
 
@@ -49,6 +52,8 @@ def diagnose(
         bootstrap: Resamples of the videos for the intervals, 0 for none.
         seed: Seed of the resampling.
         progress: Shows progress bars on standard error.
+        trained_on: What the weights behind the results were trained on: a text file with names of videos, a
+            YouTube-VIS JSON or a dataset's ``manifest.json``; or what they saw of these videos, if that is known.
 
     Raises:
         InputError: A file cannot be used as it is.
@@ -60,13 +65,21 @@ def diagnose(
         check_folder(Path(out_dir), results_path)
     ground_truth = read_ground_truth(gt_path)
     results = read_results(results_path, ground_truth)
+    known = _seen(ground_truth, trained_on)
     tables = compute_overlaps(ground_truth, results, workers=workers, progress=progress)
-    diagnosis = _diagnose(
-        tables, names, objective, settings, bootstrap, seed, source=(ground_truth, results), progress=progress
-    )
+    source = (ground_truth, results)
+    diagnosis = _diagnose(tables, names, objective, settings, bootstrap, seed, source=source, progress=progress)
+    diagnosis = replace(diagnosis, seen=known)
     if out_dir is not None:
         diagnosis.write(out_dir, progress=progress)
     return diagnosis
+
+
+def _seen(ground_truth: GroundTruth, trained_on: str | Path | Seen | None) -> Seen | None:
+    """What the weights have seen of the diagnosed videos, as far as the caller knows."""
+    if trained_on is None or isinstance(trained_on, Seen):
+        return trained_on
+    return seen((video.name for video in ground_truth.videos), read_names(trained_on), Path(trained_on).name)
 
 
 def diagnose_tables(

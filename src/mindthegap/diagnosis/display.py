@@ -43,15 +43,16 @@ def shown(value: float | None) -> Text:
 
 def report(diagnosis: Diagnosis) -> RenderableType:
     """Levels, gaps of both objectives, failure modes, identity metrics, and what the solver proved."""
+    warning = [Text(f"Warning: {diagnosis.warning}", style="red")] if diagnosis.warning else []
     lines = [Text(line) for line in (identity_line(diagnosis), solver_line(diagnosis)) if line]
-    return Group(level_table(diagnosis), gap_table(diagnosis), failure_table(diagnosis), *lines)
+    return Group(*warning, level_table(diagnosis), gap_table(diagnosis), failure_table(diagnosis), *lines)
 
 
 def level_table(diagnosis: Diagnosis) -> Table:
     """AP, AP50 and AP75 of the three levels."""
     keys = diagnosis.keys
     title = " / ".join(part for part in (keys.dataset, keys.method, keys.backbone) if part)
-    table = Table(title=marked(title or "Levels", diagnosis.synthetic), title_justify="left")
+    table = Table(title=_title(title or "Levels", diagnosis), title_justify="left")
     table.add_column(f"level ({diagnosis.objective} oracle)")
     for name in ("AP", "AP50", "AP75"):
         table.add_column(name, justify="right")
@@ -64,7 +65,7 @@ def level_table(diagnosis: Diagnosis) -> Table:
 def gap_table(diagnosis: Diagnosis) -> Table:
     """The gaps and their parts under both objectives, side by side."""
     order = [diagnosis.objective, *(name for name in diagnosis.chains if name != diagnosis.objective)]
-    table = Table(title=marked("Gaps in points of AP", diagnosis.synthetic), title_justify="left")
+    table = Table(title=_title("Gaps in points of AP", diagnosis), title_justify="left")
     table.add_column("gap")
     intervals = diagnosis.bootstrap.intervals() if diagnosis.bootstrap else {}
     for name in order:
@@ -93,7 +94,7 @@ def _gap_rows() -> list[tuple[str, str, bool]]:
 def failure_table(diagnosis: Diagnosis) -> Table:
     """What the events of each failure mode cost, and what of the gaps no event explains."""
     shares = failure_shares(diagnosis)
-    table = Table(title=marked("Failure modes, points of each gap", diagnosis.synthetic), title_justify="left")
+    table = Table(title=_title("Failure modes, points of each gap", diagnosis), title_justify="left")
     table.add_column("mode")
     for name in ("events", "tracking", "class", "segment."):
         table.add_column(name, justify="right")
@@ -164,6 +165,12 @@ def solver_line(diagnosis: Diagnosis) -> str:
     return line
 
 
-def marked(title: str, synthetic: bool) -> str:
-    """Says "synthetic" where the ground truth is."""
-    return f"{title} (synthetic data)" if synthetic else title
+def _title(title: str, diagnosis: Diagnosis) -> str:
+    """A table's title with what a reader of its numbers must know."""
+    return marked(title, diagnosis.synthetic, bool(diagnosis.warning))
+
+
+def marked(title: str, synthetic: bool, contaminated: bool = False) -> str:
+    """Says "synthetic" where the ground truth is, and warns of weights that know the videos."""
+    notes = ["synthetic data"] * synthetic + ["weights may have seen these videos"] * contaminated
+    return f"{title} ({'; '.join(notes)})" if notes else title

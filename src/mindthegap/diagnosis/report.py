@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from mindthegap.data.lineage import Seen
 from mindthegap.diagnosis.chain import PRINTED_LEVELS, Chain
 from mindthegap.diagnosis.content import gaps_content
 from mindthegap.diagnosis.display import report
@@ -64,6 +65,8 @@ class Diagnosis:
         tables: Overlap tables everything was computed from.
         source: The files' content; ``None`` if the diagnosis was made from tables alone.
         synthetic: Whether the ground truth is synthetic; every table then says so.
+        seen: What the weights behind the results saw of the videos in training; every table warns if it was anything.
+            ``None`` if nobody was asked.
     """
 
     keys: Keys
@@ -74,12 +77,18 @@ class Diagnosis:
     tables: OverlapTables
     source: tuple[GroundTruth, Results] | None
     synthetic: bool
+    seen: Seen | None = None
     _computed: dict[str, Any] = field(default_factory=dict, init=False)
 
     @property
     def chain(self) -> Chain:
         """Levels and gaps of the headline objective."""
         return self.chains[self.objective]
+
+    @property
+    def warning(self) -> str:
+        """What to say beside every number if the weights have, or may have, seen these videos in training."""
+        return self.seen.sentence if self.seen else ""
 
     @property
     def gaps(self) -> Mapping[str, float | None]:
@@ -105,7 +114,9 @@ class Diagnosis:
 
     def tracks(self) -> pd.DataFrame:
         """``tracks.parquet``: one row per object."""
-        return tracks_table(self.tables, self.chain, self.keys)
+        frame = tracks_table(self.tables, self.chain, self.keys)
+        frame.insert(frame.columns.get_loc("synthetic") + 1, "contaminated", bool(self.warning))
+        return frame
 
     def association(self) -> pd.DataFrame:
         """``association.parquet``: one row per level, object and frame with a chosen mask."""
@@ -139,6 +150,7 @@ class Diagnosis:
         """``strata.parquet``: ``stratum_gaps`` as a table (see ``gap_frame`` for the columns)."""
         frame = gap_frame(self.stratum_gaps(progress=progress))
         frame.insert(0, "synthetic", self.synthetic)
+        frame.insert(1, "contaminated", bool(self.warning))
         return with_keys(frame, self.keys)
 
     def stratum_gaps(self, *, progress: bool = False) -> list[StratumGaps]:

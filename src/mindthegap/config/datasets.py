@@ -1,123 +1,25 @@
-"""The typed source of the section ``datasets`` of ``config.yaml``: rendered video, or a folder with real data."""
+"""The typed source of the section ``datasets`` of ``config.yaml``: rendered video, or data on this machine."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from mindthegap.synth.presets import Knobs, preset_knobs
+from mindthegap.config.rendered import Section, SweepDataset, SyntheticDataset
 
-PresetName = Literal["synth_ytvis19", "synth_ytvis21", "synth_ovis"]
-ShapeName = Literal[
-    "disc",
-    "square",
-    "triangle",
-    "star",
-    "cross",
-    "ring",
-    "crescent",
-    "heart",
-    "butterfly",
-    "fish",
-    "walker",
-    "scissors",
+__all__ = [
+    "CocoDataset",
+    "Dataset",
+    "FolderDataset",
+    "Prepared",
+    "SweepDataset",
+    "SyntheticDataset",
+    "with_members",
 ]
 
-_DEFAULT_CLASSES: tuple[ShapeName, ...] = get_args(ShapeName)[:8]
 
-
-def _as_range(value: object) -> object:
-    """A lone number means exactly that many."""
-    return (value, value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-CountRange = Annotated[
-    tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]],
-    BeforeValidator(_as_range, json_schema_input_type=int | list[int]),
-]
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
-
-
-class _Section(BaseModel):
-    """Unknown keys are errors, values do not change after reading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class SyntheticSplit(_Section):
-    """One split of rendered video; what is left out comes from the preset."""
-
-    videos: int = Field(ge=1, description="Number of videos.")
-    frames: CountRange | None = Field(None, description="Frames of a video: one number, or [min, max].")
-    objects: CountRange | None = Field(None, description="Annotated objects of a video: one number, or [min, max].")
-    occlusion: Share | None = Field(
-        None, description="Wanted share of object-frames in which something covers the object (OVIS: slight or severe)."
-    )
-    look_alikes: Share | None = Field(
-        None, description="Share of objects that repeat the class and the colours of another object of the video."
-    )
-    exits: Share | None = Field(None, description="Share of objects that enter late, leave early, or leave and return.")
-    camera: Share | None = Field(None, description="Strength of the camera's pan, zoom and shake; 0 is a tripod.")
-    motion: Share | None = Field(None, description="Speed of the objects; 1 crosses the frame in about eight frames.")
-    deformation: Share | None = Field(None, description="Strength of articulated and bending motion; 0 is rigid.")
-    clutter: Share | None = Field(None, description="Amount of distractors in the background that belong to no class.")
-    object_size: tuple[Share, Share] | None = Field(
-        None, description="Height of an object as a share of the frame's shorter side: [min, max]."
-    )
-
-    @model_validator(mode="after")
-    def _ranges_ascend(self) -> SyntheticSplit:
-        for key in ("frames", "objects", "object_size"):
-            value = getattr(self, key)
-            if value is not None and value[0] > value[1]:
-                raise ValueError(f"{key}: [{value[0]}, {value[1]}] runs backwards; write [min, max]")
-        if self.object_size is not None and self.object_size[0] < 0.04:
-            raise ValueError("object_size: below 0.04 nothing is left to see; write e.g. [0.2, 0.5]")
-        return self
-
-
-class SyntheticDataset(_Section):
-    """Video rendered by ``mindthegap.synth`` with exact ground truth."""
-
-    kind: Literal["synthetic"] = Field(description="Rendered video.")
-    preset: PresetName = Field(
-        "synth_ytvis19", description="Named set of knobs that imitates the statistics of a real dataset."
-    )
-    title: str | None = Field(None, description="Name in figures and tables; the dataset's key if left out.")
-    classes: tuple[ShapeName, ...] = Field(
-        _DEFAULT_CLASSES, min_length=1, description="Silhouettes that occur; category ids count from 1 in this order."
-    )
-    height: int = Field(96, ge=32, le=4320, description="Height of a frame in pixels.")
-    width: int = Field(160, ge=32, le=7680, description="Width of a frame in pixels.")
-    seed: int = Field(0, ge=0, description="Seed; video i of a split depends on it, the split and i only.")
-    amodal: bool = Field(False, description="Also write the masks as they would be without occlusion.")
-    train: SyntheticSplit | None = Field(None, description="Videos to train on; absent with weights_from.")
-    diagnostic: SyntheticSplit = Field(description="Videos to diagnose.")
-    weights_from: str | None = Field(
-        None, description="Dataset whose trained weights are used here; then there is no train split."
-    )
-
-    @model_validator(mode="after")
-    def _consistent(self) -> SyntheticDataset:
-        if self.weights_from is None and self.train is None:
-            raise ValueError("train: is missing; write train: {videos: N}, or weights_from: <dataset that is trained>")
-        if self.weights_from is not None and self.train is not None:
-            raise ValueError("train: does not go with weights_from; remove one of the two")
-        if len(set(self.classes)) != len(self.classes):
-            raise ValueError("classes: a name occurs twice; write each once")
-        return self
-
-    def knobs(self, split: Literal["train", "diagnostic"]) -> Knobs:
-        """The complete knobs of a split: the preset's, changed by what the split says."""
-        section = self.train if split == "train" else self.diagnostic
-        if section is None:
-            raise ValueError(f"there is no split '{split}'")
-        given = section.model_dump(exclude={"videos"}, exclude_none=True)
-        return preset_knobs(self.preset).changed(**given)
-
-
-class Demands(_Section):
+class Demands(Section):
     """What a video must reach to be drawn for diagnosis, e.g. the long, dense, heavily occluded part of OVIS."""
 
     frames: int = Field(1, ge=1, description="Frames of the video.")
@@ -127,7 +29,7 @@ class Demands(_Section):
     )
 
 
-class FolderSplit(_Section):
+class FolderSplit(Section):
     """Which videos are diagnosed; the others are trained on. Exactly one of the three ways is written."""
 
     diagnostic_fraction: float | None = Field(
@@ -160,7 +62,7 @@ class FolderSplit(_Section):
         return self
 
 
-class FolderDataset(_Section):
+class FolderDataset(Section):
     """Real data as its owner hands it out: a folder with frames and a YouTube-VIS JSON."""
 
     kind: Literal["folder"] = Field(description="Frames and annotations on this machine.")
@@ -184,4 +86,43 @@ class FolderDataset(_Section):
         return self.split
 
 
-Dataset = Annotated[SyntheticDataset | FolderDataset, Field(discriminator="kind")]
+class CocoDataset(Section):
+    """Still pictures with COCO instance annotations, as videos of one frame, to pretrain on."""
+
+    kind: Literal["coco"] = Field(description="Still pictures on this machine.")
+    frames: str = Field(description="Folder with the pictures, e.g. train2017.")
+    annotations: str = Field(description="COCO instance annotations, e.g. instances_train2017.json.")
+    title: str | None = Field(None, description="Name in figures and tables; the dataset's key if left out.")
+    categories: Literal["youtube_vis_2019", "youtube_vis_2021"] | None = Field(
+        None, description="Dataset whose categories are kept, under its ids and names; left out: all of COCO's."
+    )
+    max_objects: int = Field(25, ge=1, description="Pictures with more objects are left out, as SeqFormer does.")
+    diagnostic_fraction: float = Field(
+        0.01, gt=0.0, lt=1.0, description="Share of the pictures that is kept apart as the diagnostic split."
+    )
+    seed: int = Field(0, ge=0, description="Seed of the draw.")
+
+    @property
+    def weights_from(self) -> None:
+        """Stills are trained on; they borrow no weights."""
+
+
+Prepared = Annotated[SyntheticDataset | FolderDataset | CocoDataset, Field(discriminator="kind")]
+Dataset = Annotated[SyntheticDataset | SweepDataset | FolderDataset | CocoDataset, Field(discriminator="kind")]
+
+
+def with_members(datasets: dict[str, Dataset]) -> dict[str, Dataset]:
+    """Adds the datasets that sweeps are made of, behind each sweep.
+
+    Raises:
+        ValueError: One of their names is taken.
+    """
+    everything: dict[str, Dataset] = {}
+    for name, spec in datasets.items():
+        everything[name] = spec
+        if isinstance(spec, SweepDataset):
+            for member, rendered in spec.members(name).items():
+                if member in datasets:
+                    raise ValueError(f"datasets.{member}: the sweep '{name}' makes a dataset of this name; rename one")
+                everything[member] = rendered
+    return everything

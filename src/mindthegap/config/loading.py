@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from mindthegap.config.datasets import Dataset, FolderDataset, SyntheticDataset
+from mindthegap.config.datasets import CocoDataset, FolderDataset, Prepared, SweepDataset, SyntheticDataset
 from mindthegap.config.models import Config
 from mindthegap.errors import ConfigError
 from mindthegap.files import write_text
@@ -34,6 +34,8 @@ _PLAIN = {
 def parse_config(raw: Mapping[str, Any], source: str = "config.yaml") -> Config:
     """Validates a configuration that was read from YAML and merged with the command line.
 
+    Where a scale names a sweep, the result lists the sweep's datasets.
+
     Args:
         raw: The nested mapping.
         source: Name shown in errors.
@@ -42,15 +44,28 @@ def parse_config(raw: Mapping[str, Any], source: str = "config.yaml") -> Config:
         ConfigError: With one line per problem: place, what is wrong, what to write.
     """
     try:
-        return Config.model_validate(dict(raw))
+        return _flat(Config.model_validate(dict(raw)))
     except ValidationError as error:
         lines = [_sentence(details, raw) for details in error.errors()]
         raise ConfigError("\n".join(f"{source}: {line}" for line in dict.fromkeys(lines))) from None
 
 
-def parse_dataset(raw: Mapping[str, Any]) -> SyntheticDataset | FolderDataset:
+def _flat(config: Config) -> Config:
+    """The configuration without sweeps, which their datasets stand for."""
+    groups = {
+        name: list(spec.members(name)) for name, spec in config.datasets.items() if isinstance(spec, SweepDataset)
+    }
+    scales = {}
+    for key, scale in config.scales.items():
+        names = (name for listed in scale.datasets for name in groups.get(listed, [listed]))
+        scales[key] = scale.model_copy(update={"datasets": list(dict.fromkeys(names))})
+    datasets = {name: spec for name, spec in config.datasets.items() if name not in groups}
+    return config.model_copy(update={"datasets": datasets, "scales": scales})
+
+
+def parse_dataset(raw: Mapping[str, Any]) -> SyntheticDataset | FolderDataset | CocoDataset:
     """One entry of the section ``datasets`` that was validated before and travelled as plain data."""
-    dataset: SyntheticDataset | FolderDataset = TypeAdapter(Dataset).validate_python(raw)
+    dataset: SyntheticDataset | FolderDataset | CocoDataset = TypeAdapter(Prepared).validate_python(raw)
     return dataset
 
 
@@ -65,7 +80,7 @@ def _sentence(details: ErrorDetails, raw: Mapping[str, Any]) -> str:
     if kind == "union_tag_invalid":
         return f"{place}.kind: {given.get('kind')!r} is unknown; write one of {details['ctx']['expected_tags']}."
     if kind == "union_tag_not_found":
-        return f"{place}.kind: is missing; write kind: synthetic or kind: folder."
+        return f"{place}.kind: is missing; write kind: synthetic, sweep, folder or coco."
     if kind in _PLAIN:
         return f"{place}: {_PLAIN[kind].format(input=given)}."
     return f"{place}: {details['msg']}, not {given!r}."

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from mindthegap.config.datasets import Dataset
+from mindthegap.config.datasets import Dataset, with_members
 
 Method = Literal["masktrack_rcnn", "crossvis", "iai", "vistr", "ifc", "seqformer", "ms_sts_vis"]
 Backbone = Literal["r18_tiny", "r50", "r101", "swin_l"]
@@ -143,7 +143,9 @@ class Config(StrictModel):
     )
     results: str = Field("results", description="Folder for everything produced.")
     oracle: Oracle = Oracle()
-    datasets: dict[Name, Dataset] = Field(description="Every dataset that a scale may name.")
+    datasets: Annotated[dict[Name, Dataset], AfterValidator(with_members)] = Field(
+        description="Every dataset that a scale may name."
+    )
     scales: dict[Name, Scale] = Field(description="The experiment matrices.")
 
     @model_validator(mode="after")

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mindthegap.config.datasets import Dataset, FolderDataset
+from mindthegap.config.datasets import CocoDataset, Dataset, FolderDataset, SyntheticDataset
 from mindthegap.data.archives import locate
 from mindthegap.data.registry import REGISTRY, Registered
 from mindthegap.errors import InputError
@@ -39,18 +39,36 @@ class Status:
 
 
 def inventory(datasets: Mapping[str, Dataset], *, check: bool = False) -> list[Status]:
-    """Looks for the files of every dataset.
+    """Looks for the files of every dataset; the datasets of a sweep are one entry.
 
     Args:
         datasets: The section ``datasets`` of the configuration.
         check: Whether to read all annotations and the headers of all frames, too; takes minutes for real data.
     """
-    return [
-        _folder_status(name, spec, check)
-        if isinstance(spec, FolderDataset)
-        else Status(name, spec.title or name, RENDERED, (f"preset {spec.preset}, seed {spec.seed}",))
-        for name, spec in datasets.items()
-    ]
+    found: dict[str, Status] = {}
+    for name, spec in datasets.items():
+        if isinstance(spec, FolderDataset):
+            found[name] = _folder_status(name, spec, check)
+        elif isinstance(spec, CocoDataset):
+            found[name] = _stills_status(name, spec)
+        elif isinstance(spec, SyntheticDataset) and spec.sweep is not None:
+            point = spec.sweep
+            said = f"{point.knob} {point.value:g}"
+            if point.name in found:
+                said = f"{found[point.name].details[0]}, {point.value:g}"
+            found[point.name] = Status(point.name, point.name, RENDERED, (said,))
+        elif isinstance(spec, SyntheticDataset):
+            found[name] = Status(name, spec.title or name, RENDERED, (f"preset {spec.preset}, seed {spec.seed}",))
+    return list(found.values())
+
+
+def _stills_status(name: str, spec: CocoDataset) -> Status:
+    """State of still pictures."""
+    wanted = [("annotations", spec.annotations, False), ("frames", spec.frames, True)]
+    lost = [f"{key}: {path} is not there" for key, path, is_folder in wanted if not _is_there(path, is_folder)]
+    if lost:
+        return Status(name, spec.title or name, MISSING, (*lost, "get COCO from https://cocodataset.org/#download"))
+    return Status(name, spec.title or name, PRESENT, tuple(f"{key}: {path}" for key, path, _ in wanted))
 
 
 def _folder_status(name: str, spec: FolderDataset, check: bool) -> Status:

@@ -22,6 +22,7 @@ from mindthegap.synth.annotate import FULLY_VISIBLE, HALF_VISIBLE, MIN_VISIBLE_P
 from mindthegap.synth.plan import plan_video
 from mindthegap.synth.presets import Knobs
 from mindthegap.synth.render import render
+from mindthegap.synth.sweeps import sweep_record
 
 if TYPE_CHECKING:
     from mindthegap.config.datasets import SyntheticDataset
@@ -120,6 +121,8 @@ def render_dataset(
             knobs[split] = tasks[0].knobs.to_dict()
         source = {"generator": "mindthegap.synth", "version": GENERATOR_VERSION, "seed": spec.seed,
                   "preset": spec.preset, "size": [spec.height, spec.width], "knobs": knobs}  # fmt: skip
+        if spec.sweep is not None:
+            source["sweep"] = sweep_record(spec.sweep, splits["diagnostic"]["statistics"])
         result = manifest(name, source, _categories(spec), splits, {"how": "rendered apart, by seed"}, synthetic=True)
         write_json(stage / MANIFEST, result, indent=1)
     return result

@@ -1,0 +1,65 @@
+"""Prepared datasets beside the published numbers of the real ones, one row each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from mindthegap.data.statistics import PUBLISHED
+from mindthegap.formats import OCCLUSION_LEVELS
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+MEANS = ("frames_per_video", "objects_per_video", "objects_per_frame", "presence", "box_overlap_rate")
+COLUMNS = ("dataset", "split", "videos", "objects", "masks", "masks_per_object", *MEANS, *OCCLUSION_LEVELS, "source")
+
+
+def describe_manifests(manifests: Iterable[Mapping[str, Any]], *, published: bool = True) -> DataFrame:
+    """Counts and means of every split, as `mindthegap.data.statistics.dataset_statistics` defines them.
+
+    Args:
+        manifests: Contents of ``manifest.json`` files.
+        published: Whether to append the whole real datasets as their authors describe them.
+
+    Returns:
+        ``COLUMNS``: counts, ``masks_per_object`` (frames in which an object is seen), means, and the share of
+        object-frames per occlusion level; ``source`` says where a row's numbers come from. Unknown is null.
+    """
+    import pandas as pd
+
+    rows = [row for content in manifests for row in _rows(content)]
+    if published:
+        rows += [
+            {
+                "dataset": name,
+                "split": "all",
+                **numbers,
+                "masks_per_object": round(numbers["masks"] / numbers["objects"], 1),
+                "source": "Qi et al., IJCV 2022, table 1",
+            }
+            for name, numbers in PUBLISHED.items()
+        ]
+    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+    return frame.astype(dict.fromkeys(("videos", "objects", "masks"), "int64"))
+
+
+def _rows(content: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One row per split of a manifest."""
+    rows = []
+    for split, record in content["splits"].items():
+        statistics, objects = record["statistics"], record["annotations"]
+        rows.append(
+            {
+                "dataset": content["dataset"],
+                "split": split,
+                "videos": record["videos"],
+                "objects": objects,
+                "masks": record["masks"],
+                "masks_per_object": round(record["masks"] / objects, 1) if objects else None,
+                **{name: statistics[name] for name in MEANS},
+                **(statistics["occlusion"] or {}),
+                "source": "measured",
+            }
+        )
+    return rows

@@ -1,0 +1,1 @@
+"""Inter-frame communication transformers (Hwang et al., NeurIPS 2021)."""

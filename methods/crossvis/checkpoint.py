@@ -147,7 +147,7 @@ def load_released(model: nn.Module, path: Path) -> None:
         converted = convert(state)
     except ValueError as error:
         raise InputError(path, "state_dict", str(error), "give an official CrossVIS checkpoint") from None
-    _check_style(model, path, layout)
+    _check_style(model, path, layout, converted)
     own = model.state_dict()
     optional = re.compile(r"identity_classifier\.|.*\.num_batches_tracked")
     remedy = "give weights of this backbone and this number of classes"
@@ -180,7 +180,7 @@ def load_initial(model: nn.Module, path: Path) -> str:
         given = convert(state) if layout == "adelaidet" else dict(state)
     except ValueError as error:
         raise InputError(path, "state_dict", str(error), "give a CondInst trained on COCO") from None
-    _check_style(model, path, layout)
+    _check_style(model, path, layout, given)
     own = model.state_dict()
     if layout in ("fcos", "detector"):
         given = {key: value for key, value in given.items() if not _MAY_LACK[layout].match(key)}
@@ -212,10 +212,11 @@ def _check(
             raise InputError(path, "state_dict", f"has {problem} {keys[0]}{more}", remedy)
 
 
-def _check_style(model: nn.Module, path: Path, layout: Layout) -> None:
+def _check_style(model: nn.Module, path: Path, layout: Layout, given: dict[str, Tensor]) -> None:
     """Refuses a ResNet whose strides and colours are not those it was trained with; no shape would tell.
 
-    AdelaiDet trains detectron2's MSRA models; mmdet's FCOS starts from the same, its CondInst from torchvision's.
+    AdelaiDet trains detectron2's MSRA models and mmdet's CondInst torchvision's. mmdet's FCOS does either; the norms of
+    MSRA's models have no statistics of their own, because they were folded into weight and bias.
     """
     style = getattr(model.backbone, "style", None)
     if style is None:
@@ -223,7 +224,10 @@ def _check_style(model: nn.Module, path: Path, layout: Layout) -> None:
     if layout == "detector":
         problem = "holds neither CondInst nor FCOS; of a ResNet it does not say how images are read"
         raise InputError(path, "state_dict", problem, "give a CondInst of this backbone")
-    expected = "pytorch" if layout == "condinst" else "caffe"
+    expected = {"adelaidet": "caffe", "condinst": "pytorch"}.get(layout)
+    if expected is None:
+        mean = given.get("backbone.bn1.running_mean")
+        expected = "pytorch" if mean is not None and mean.any() else "caffe"
     if style != expected:
         problem = f"these {layout} weights were trained with image_style {expected}, not {style}"
         raise InputError(path, "backbone", problem, f"set image_style to {expected}")

@@ -2,16 +2,19 @@
 
 import json
 
+import lens_case
 import pytest
 from data_folders import make, prepared, write
 
-from mindthegap import diagnose
+from mindthegap import diagnose, plots
 from mindthegap.data import draw_split
 from mindthegap.data.lineage import Seen, origin, read_names, seen
 from mindthegap.diagnosis.display import report
 from mindthegap.errors import InputError
 from mindthegap.evaluation.display import plain_text
 from mindthegap.formats import read_ground_truth
+from mindthegap.tracklens import ExperimentFiles, build
+from mindthegap.tracklens.payload import decode_payload
 
 
 @pytest.mark.parametrize(
@@ -132,3 +135,35 @@ def test_a_diagnosis_says_what_its_weights_have_seen(tmp_path, trained_on, expec
     assert words in text
     assert text.count("weights may have seen these videos") == (3 if words else 0)
     assert set(diagnosis.tracks()["contaminated"]) == {bool(words)}
+
+
+def _gaps(folder, contaminated):
+    folder.mkdir(parents=True)
+    content = lens_case.gaps() | {"contaminated": contaminated}
+    (folder / "gaps.json").write_text(json.dumps(content))
+    return folder / "gaps.json"
+
+
+def test_figures_carry_the_warning(tmp_path):
+    told = Seen(3, 40, "ytvis").to_dict()
+    clean = _gaps(tmp_path / "d/vistr-r50/0", Seen(0, 40, "ytvis").to_dict())
+    dirty = _gaps(tmp_path / "d/ifc-r50/0", told)
+    table = plots.gap_table([clean, dirty])
+    assert list(table.sort_values("method")["contaminated"]) == [True, False]
+    figure = plots.gap_bars(table)
+    assert "seen diagnosed videos in training" in figure.get_suptitle()
+    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert [name.endswith(" *") for name in names] == ["IFC" in name for name in names]
+    assert plots.gap_bars(plots.gap_table([clean])).get_suptitle() == ""
+    with pytest.raises(InputError, match=r"contaminated: .* is not an object with videos, of and source"):
+        plots.gap_table([_gaps(tmp_path / "e/ifc-r50/0", {"videos": 3})])
+
+
+def test_the_page_carries_the_warning(tmp_path):
+    truth, rows = lens_case.write_inputs(tmp_path / "in")
+    oracle = lens_case.write_oracle(tmp_path / "oracle")
+    gaps = json.loads((oracle / "gaps.json").read_text()) | {"contaminated": Seen(None, 2, "official").to_dict()}
+    (oracle / "gaps.json").write_text(json.dumps(gaps))
+    page = build(tmp_path / "page", [ExperimentFiles("a", truth, rows, oracle)], title="A page").parent
+    site = decode_payload((page / "data/site.js").read_text())
+    assert "not known whether the weights have seen" in site["experiments"][0]["warning"]

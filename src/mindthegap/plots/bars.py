@@ -18,6 +18,7 @@ from mindthegap.plots.style import (
     GAPS,
     TEXT_COLOURS,
     dataset_label,
+    mark_contaminated,
     mark_synthetic,
     method_label,
     paper_order,
@@ -46,9 +47,9 @@ def bar_frame(frame: pd.DataFrame) -> pd.DataFrame:
         frame: Columns of :func:`mindthegap.plots.gap_table`, in points.
 
     Returns:
-        Columns ``dataset, method, backbone, seeds, synthetic`` and for each of AP, tracking, classification,
-        segmentation the value in points, ``<part>_low`` and ``<part>_high`` (NaN without whiskers); sorted by
-        the paper's order of datasets, methods and backbones.
+        Columns ``dataset, method, backbone, seeds, synthetic, contaminated`` and for each of AP, tracking,
+        classification, segmentation the value in points, ``<part>_low`` and ``<part>_high`` (NaN without whiskers);
+        sorted by the paper's order of datasets, methods and backbones.
     """
     needed = ["dataset", "method", "backbone", "synthetic", *_COLUMN.values()]
     missing = [name for name in needed if name not in frame.columns]
@@ -58,6 +59,7 @@ def bar_frame(frame: pd.DataFrame) -> pd.DataFrame:
     for (dataset, method, backbone), group in frame.groupby(["dataset", "method", "backbone"], sort=False):
         row: dict[str, Any] = {"dataset": dataset, "method": method, "backbone": backbone, "seeds": len(group)}
         row["synthetic"] = bool(group["synthetic"].any())
+        row["contaminated"] = bool(group["contaminated"].any()) if "contaminated" in group else False
         for part, column in _COLUMN.items():
             row[part] = float(group[column].mean())
             row[f"{part}_low"], row[f"{part}_high"] = _whisker(group, column)
@@ -107,9 +109,10 @@ def gap_bars(frame: pd.DataFrame) -> Figure:
             _draw_facet(axes, bars[bars["dataset"] == dataset], labels, inches_per_point)
             axes.set(xlim=(low, high), ylim=(len(labels) - 0.42, -0.6), xlabel="points", xticks=range(0, 101, 25))
             axes.set_title(plain_text(dataset_label(dataset)), loc="left", fontweight="bold")
-        facets[0].set_yticks(range(len(labels)), [plain_text(method_label(*label)) for label in labels])
+        facets[0].set_yticks(range(len(labels)), _row_names(bars, labels))
         _legend(figure, bars)
         mark_synthetic(figure, bool(bars["synthetic"].any()))
+        mark_contaminated(figure, bool(bars["contaminated"].any()))
     return figure
 
 
@@ -117,6 +120,13 @@ def _row_labels(bars: pd.DataFrame) -> list[tuple[str, str]]:
     """Method and backbone of every line, shared by all facets so that a line means the same in each."""
     pairs = dict.fromkeys(zip(bars["method"], bars["backbone"], strict=True))
     return sorted(pairs, key=lambda pair: paper_order("", *pair))
+
+
+def _row_names(bars: pd.DataFrame, labels: list[tuple[str, str]]) -> list[str]:
+    """What stands beside the lines; a star for weights that may have seen the videos."""
+    marked = bars[bars["contaminated"]]
+    starred = set(zip(marked["method"], marked["backbone"], strict=True))
+    return [plain_text(method_label(*label)) + " *" * (label in starred) for label in labels]
 
 
 def _inches_per_point(low: float, high: float, facets: int) -> float:

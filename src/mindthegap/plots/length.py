@@ -17,6 +17,7 @@ from mindthegap.plots.style import (
     FULL_WIDTH_INCHES,
     GAPS,
     dataset_label,
+    mark_contaminated,
     mark_synthetic,
     method_label,
     paper_order,
@@ -48,15 +49,16 @@ def track_table(tracks: Iterable[str | Path]) -> pd.DataFrame:
         tracks: tracks.parquet files of :func:`mindthegap.diagnose`.
 
     Returns:
-        One row per experiment and non-crowd object: ``dataset, method, backbone, seed, synthetic, video_id,
-        video_length`` (annotated frames), ``object_id, hits_ranking, hits_tracking, hits_classification`` (0-10
-        thresholds).
+        One row per experiment and non-crowd object: ``dataset, method, backbone, seed, synthetic, contaminated,
+        video_id, video_length`` (annotated frames), ``object_id, hits_ranking, hits_tracking, hits_classification``
+        (0-10 thresholds).
 
     Raises:
         InputError: A file cannot be used.
         MindTheGapError: There are no files.
     """
-    frames = [read_parquet(path, _COLUMNS)[list(_COLUMNS)] for path in tracks]
+    tables = [read_parquet(path, _COLUMNS) for path in tracks]
+    frames = [t.assign(contaminated=t.get("contaminated", False))[[*_COLUMNS, "contaminated"]] for t in tables]
     if not frames:
         raise MindTheGapError("No tracks.parquet with objects was given: run `mindthegap diagnose` first.")
     return pd.concat(frames, ignore_index=True)
@@ -83,7 +85,8 @@ def length_frame(tracks: pd.DataFrame, bins: int = 4) -> pd.DataFrame:
 
     Returns:
         One row per dataset, method, backbone and bin: ``length_from, length_to`` (annotated frames), ``videos,
-        objects, seeds, synthetic``, and ``tracking, classification, segmentation`` in points (0-100), mean over seeds.
+        objects, seeds, synthetic, contaminated``, and ``tracking, classification, segmentation`` in points (0-100),
+        mean over seeds.
     """
     videos = tracks.drop_duplicates(["dataset", "video_id"])
     edges = length_edges(videos["video_length"], bins)
@@ -102,6 +105,7 @@ def length_frame(tracks: pd.DataFrame, bins: int = 4) -> pd.DataFrame:
         row |= {"length_from": starts[at], "length_to": edges[at], "videos": group["video_id"].nunique()}
         row |= {"objects": group[["video_id", "object_id"]].drop_duplicates().shape[0]}
         row |= {"seeds": group["seed"].nunique(dropna=False), "synthetic": bool(group["synthetic"].any())}
+        row |= {"contaminated": bool(group["contaminated"].any()) if "contaminated" in group else False}
         row |= {gap: float(group[gap].mean()) for gap in GAPS}
         rows.append(row)
     rows.sort(key=lambda row: (paper_order(row["dataset"], row["method"], row["backbone"]), row["length_from"]))
@@ -146,13 +150,16 @@ def gap_vs_length(tracks: pd.DataFrame, bins: int = 4) -> Figure:
             note += "; thin: single backbones"
         figure.text(0.005, 0.005, note, ha="left", va="bottom", fontsize=7, color="#555555")
         mark_synthetic(figure, bool(shares["synthetic"].any()))
+        mark_contaminated(figure, bool(shares["contaminated"].any()))
     return figure
 
 
 def _method_name(method: str, shares: pd.DataFrame) -> str:
-    """Name in the legend, with the backbone when the method was run with one only."""
-    backbones = set(shares.loc[shares["method"] == method, "backbone"])
-    return plain_text(method_label(method, backbones.pop() if len(backbones) == 1 else ""))
+    """Name in the legend, with the backbone when the method was run with one only; a star warns of its weights."""
+    own = shares[shares["method"] == method]
+    backbones = set(own["backbone"])
+    name = plain_text(method_label(method, backbones.pop() if len(backbones) == 1 else ""))
+    return name + " *" * bool(own["contaminated"].any())
 
 
 def _draw_lines(

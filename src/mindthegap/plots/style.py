@@ -128,6 +128,13 @@ def mark_synthetic(figure: Figure, shown: bool) -> None:
         )
 
 
+def mark_contaminated(figure: Figure, shown: bool) -> None:
+    """Warns above the figure when weights behind any of its numbers have, or may have, seen the diagnosed videos."""
+    if shown:
+        text = "* the weights have, or may have, seen diagnosed videos in training: AP too high, gaps too small"
+        figure.suptitle(text, fontsize=7, style="italic", color="#a03030")
+
+
 def save_figure(figure: Figure, path: str | Path) -> None:
     """Writes a figure as PDF, SVG or PNG, atomically; the same figure gives the same bytes every time.
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from mindthegap.data.lineage import Seen
 from mindthegap.errors import InputError, MindTheGapError
 from mindthegap.files import read_json
 
@@ -70,6 +71,7 @@ def gap_row(path: str | Path) -> dict[str, Any]:
             path, "schema_version", f"is {found!r}, not 1", "write it again with this version's `diagnose`"
         )
     row: dict[str, Any] = {**experiment_keys(path, content), "synthetic": bool(content.get("synthetic", False))}
+    row["contaminated"] = _contaminated(path, content.get("contaminated"))
     row["objective"] = str(content.get("objective", ""))
     levels = _mapping(path, content, "levels")
     for level in LEVELS:
@@ -88,6 +90,17 @@ def gap_row(path: str | Path) -> dict[str, Any]:
     row |= _intervals(path, content.get("intervals"))
     _check_sum(path, row)
     return row
+
+
+def _contaminated(path: Path, told: Any) -> bool:
+    """Whether the weights have, or may have, seen diagnosed videos; False where nobody said anything."""
+    if told is None:
+        return False
+    try:
+        return bool(Seen.from_dict(told).sentence)
+    except (KeyError, TypeError, ValueError):
+        problem = f"{told!r} is not an object with videos, of and source"
+        raise InputError(path, "contaminated", problem, "write the file again with `mindthegap diagnose`") from None
 
 
 def _intervals(path: Path, intervals: Any) -> dict[str, float]:
@@ -121,8 +134,8 @@ def gap_table(paths: Iterable[str | Path]) -> pd.DataFrame:
         paths: gaps.json files, in any order.
 
     Returns:
-        Columns ``dataset, method, backbone, seed, synthetic, objective``; ``<measure>_<level>`` for AP, AP50, AP75,
-        APs, APm, APl, AR1, AR10, AR100 at the levels default, oracle_tracking, oracle_classification;
+        Columns ``dataset, method, backbone, seed, synthetic, contaminated, objective``; ``<measure>_<level>`` for AP,
+        AP50, AP75, APs, APm, APl, AR1, AR10, AR100 at the levels default, oracle_tracking, oracle_classification;
         ``tracking_gap, classification_gap, segmentation_gap``; ``tracking_{ranking,selection,association}`` and
         ``segmentation_{missed,mask_quality}``; where a file has bootstrap intervals, ``<column>_low`` and
         ``<column>_high`` of AP_default and the gaps. All in points (0-100, gaps may be negative); undefined is NaN.

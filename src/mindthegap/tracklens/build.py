@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from mindthegap import __version__
+from mindthegap.data.lineage import Seen
 from mindthegap.errors import InputError, MindTheGapError
 from mindthegap.evaluation.overlap import compute_overlaps
 from mindthegap.failures import MODES, FailureThresholds, exact_pair_iou
@@ -195,8 +196,15 @@ def _write_experiment(page: Path, number: int, files: ExperimentFiles, truth: Gr
         "rows": len(results.rows),
         "gaps": _overview(tables.gaps),
         "synthetic": truth.synthetic or bool(tables.gaps.get("synthetic")),
+        "warning": _warning(tables.gaps),
         "inputs": provenance(files),
     }
+
+
+def _warning(gaps: dict[str, Any]) -> str:
+    """What the page says above all numbers of an experiment whose weights may know the videos."""
+    told = gaps.get("contaminated")
+    return Seen.from_dict(told).sentence if told else ""
 
 
 def _overview(gaps: dict[str, Any]) -> dict[str, Any]:

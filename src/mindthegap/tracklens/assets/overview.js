@@ -5,6 +5,7 @@
 
   TL.drawHeading = function (root) {
     const synthetic = TL.site.experiments.some((experiment) => experiment.synthetic);
+    const warnings = new Map(TL.site.experiments.filter((e) => e.warning).map((e) => [e.label, e.warning]));
     const total = (count) => TL.site.truths.reduce((sum, truth) => sum + count(truth), 0);
     const [videos, objects] = [total((truth) => truth.videos.length), total((truth) => truth.objects)];
     document.title = `${TL.site.title} · TrackLens`;
@@ -13,6 +14,7 @@
       el("h1", {}, TL.site.title),
       el("span", { class: "note" }, `${videos} videos, ${objects} objects`),
       synthetic ? el("span", { class: "badge", title: "Some of the data was generated" }, "synthetic data") : null,
+      ...[...warnings].map(([label, text]) => el("p", { class: "warning", role: "alert" }, `${label}: ${text}`)),
       el("button", { type: "button", class: "help", onclick: () => TL.toggleHelp(), "aria-label": "Help" }, "?"),
     );
   };

@@ -1,0 +1,1 @@
+"""SeqFormer (Wu et al., ECCV 2022)."""

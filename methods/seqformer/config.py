@@ -1,0 +1,263 @@
+"""SeqFormer's configuration per scale.
+
+``paper`` follows the official code (``main.py``, ``configs/r50_seqformer.sh``, ``datasets/ytvos.py``); ``demo`` and
+``smoke`` are thin networks that learn from scratch on a CPU. With ``clip_frames: 1`` the same network trains on single
+frames, which is the authors' pretraining.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mmengine.config import Config
+
+from methods.runtime import recipes
+from methods.runtime.backbones import Backbone, get_backbone
+from methods.runtime.facts import DatasetFacts
+from methods.runtime.settings import SHARED_INFERENCE, SHARED_TRAINING, merge, pick_scale
+
+NAME = "seqformer"
+Part = dict[str, Any]
+
+_ANY_LENGTH = 100_000  # no limit of the longer side
+
+# Weights of the matching costs and losses; official.
+_WEIGHTS: Part = {
+    "cost_class": 2.0,
+    "cost_box": 5.0,
+    "cost_giou": 2.0,
+    "loss_class": 2.0,
+    "loss_box": 5.0,
+    "loss_giou": 2.0,
+    "loss_mask": 2.0,
+    "loss_dice": 5.0,
+}
+
+PAPER: Part = {
+    **SHARED_TRAINING,
+    **_WEIGHTS,
+    "clip_frames": 5,  # T; 1 trains on single frames
+    "image_scales": tuple((768, short) for short in (288, 320, 352, 392, 416, 448, 480, 512)),  # longest, shortest
+    "crop": True,  # half of the clips are cropped first
+    "photometric": "frame",  # colour distortion: "frame" draws it for each frame, "clip" once, "none" never
+    "test_scale": (_ANY_LENGTH, 360),
+    "channels": 256,
+    "heads": 8,
+    "levels": 4,
+    "encoder_layers": 6,
+    "decoder_layers": 6,
+    "encoder_points": 4,
+    "decoder_points": 4,
+    "ffn": 1024,
+    "queries": 300,
+    "dropout": 0.1,
+    "mask_hidden": 64,  # width before the last convolution of the mask branch
+    "mask_features": 8,
+    "dynamic_channels": 8,  # of the hidden layers whose weights a query predicts
+    "offset_scale": 1.0,  # divides the dynamic head's pixel offsets
+    "epochs": 12.0,
+    "batch_size": 16,
+    "lr": 2e-4,
+    "backbone_lr": 0.1,  # factors of lr
+    "sampling_lr": 0.1,  # of the sampling offsets and the reference points
+    "weight_decay": 1e-4,
+    "clip_norm": 0.1,
+    "schedule": "step",  # "step": a tenth after each of `drops`; "cosine": to a hundredth, after a short warm-up
+    "drops": (2 / 12, 10 / 12),  # shares of the steps; joint training with COCO has 4/12, 10/12
+}
+
+CPU: Part = {
+    **PAPER,
+    "clip_frames": 3,
+    "image_scales": ((160, 96),),
+    "crop": False,
+    "photometric": "clip",
+    "test_scale": (160, 96),
+    "channels": 96,
+    "heads": 4,
+    "levels": 3,
+    "encoder_layers": 2,
+    "decoder_layers": 3,
+    "ffn": 256,
+    "queries": 20,
+    "dropout": 0.0,
+    "mask_hidden": 32,
+    "epochs": 1.0,
+    "lr": 5e-4,
+    "backbone_lr": 1.0,
+    "sampling_lr": 1.0,
+    "clip_norm": 1.0,
+    "schedule": "cosine",
+    "workers": 0,
+    "checkpoint_seconds": 45.0,
+    "log_every": 20,
+}
+
+TRAINING: dict[str, Part] = {
+    "smoke": {**CPU, "steps": 12, "batch_size": 2, "log_every": 4, "channels": 32, "checkpoint_seconds": 5.0},
+    "demo": {**CPU, "steps": 600, "batch_size": 4, "cpu_processes": 2},
+    "paper": PAPER,
+}
+
+RULES: Part = {
+    **SHARED_INFERENCE,
+    "selection": "pairs",  # "queries" is VNext's rule
+    "top": 10,
+    "min_score": 0.001,
+    "class_threshold": 0.05,
+    "whole_video_mib": 1024.0,
+    "clip_frames": 5,
+    "clip_stride": 1,
+    "match_threshold": 0.01,
+    "frames_at_once": 8,
+}
+INFERENCE: dict[str, Part] = {scale: dict(RULES) for scale in TRAINING}
+
+
+def build_config(
+    scale: str,
+    facts: DatasetFacts,
+    backbone: str,
+    settings: Mapping[str, Any],
+    inference: Mapping[str, Any] | None = None,
+) -> Config:
+    """The whole configuration.
+
+    Args:
+        scale: ``smoke``, ``demo`` or ``paper``.
+        facts: Facts of the training split; inference passes those the weights were trained with.
+        backbone: Name of a backbone.
+        settings: Overrides of the training settings, as in ``TRAINING``.
+        inference: Overrides of the inference settings, as in ``INFERENCE``.
+
+    Returns:
+        ``model``, the pipelines, ``optim_wrapper``, ``param_scheduler``, ``steps`` and the resolved ``settings`` and
+        ``inference``.
+
+    Raises:
+        ConfigError: Scale, backbone or a setting does not exist.
+    """
+    training = merge(f"{NAME} ({scale})", pick_scale(NAME, TRAINING, scale), settings)
+    testing = merge(f"{NAME} inference ({scale})", pick_scale(NAME, INFERENCE, scale), inference or {})
+    steps = recipes.step_count(training, facts)
+    return Config(
+        {
+            "model": network("GapSeqFormer", get_backbone(backbone), facts.classes, training, testing),
+            "train_pipeline": train_pipeline(training),
+            "test_pipeline": recipes.frame_pipeline(training["test_scale"]),
+            "optim_wrapper": optimizer(training),
+            "param_scheduler": schedule(training, steps),
+            "steps": steps,
+            "settings": training,
+            "inference": testing,
+        }
+    )
+
+
+def network(name: str, backbone: Backbone, classes: tuple[str, ...], training: Part, testing: Part) -> Part:
+    """The model's configuration.
+
+    Args:
+        name: Registered class, ``GapSeqFormer`` or one derived from it.
+        backbone: Entry of the table of backbones.
+        classes: Class names.
+        training: Resolved training settings.
+        testing: Resolved inference settings.
+    """
+    channels = training["channels"]
+    return {
+        "type": name,
+        "data_preprocessor": recipes.PREPROCESSOR,
+        "backbone": _three_levels(backbone),
+        "encoder": _encoder(backbone, training),
+        "decoder": {
+            "channels": channels,
+            "heads": training["heads"],
+            "levels": training["levels"],
+            "points": training["decoder_points"],
+            "hidden": training["ffn"],
+            "layers": training["decoder_layers"],
+            "dropout": training["dropout"],
+        },
+        "queries": training["queries"],
+        "classes": classes,
+        "masks": {
+            "hidden": training["mask_hidden"],
+            "out": training["mask_features"],
+            "dynamic": training["dynamic_channels"],
+            "offset_scale": training["offset_scale"],
+        },
+        "weights": {key: training[key] for key in _WEIGHTS},
+        "rules": {key: testing[key] for key in RULES if key not in SHARED_INFERENCE},
+    }
+
+
+def _three_levels(backbone: Backbone) -> Part:
+    """Outputs at strides 8, 16, 32; the official backbones freeze every batch norm (``FrozenBatchNorm2d``)."""
+    config = backbone.config | {"out_indices": (1, 2, 3)}
+    if config["type"] == "ResNet" and backbone.pretrained:
+        config["norm_cfg"] = {"type": "BN", "requires_grad": False}
+    return config
+
+
+def _encoder(backbone: Backbone, training: Part) -> Part:
+    channels, dropout = training["channels"], training["dropout"]
+    return {
+        "neck": {
+            "type": "ChannelMapper",
+            "in_channels": list(backbone.channels[1:]),
+            "out_channels": channels,
+            "kernel_size": 1,
+            "bias": True,  # mmdet drops it in front of a norm; the official code has both
+            "norm_cfg": {"type": "GN", "num_groups": 32},
+            "act_cfg": None,
+            "num_outs": training["levels"],
+        },
+        "layers": training["encoder_layers"],
+        "layer": {
+            "self_attn_cfg": {
+                "embed_dims": channels,
+                "num_heads": training["heads"],
+                "num_levels": training["levels"],
+                "num_points": training["encoder_points"],
+                "dropout": dropout,
+            },
+            "ffn_cfg": {"embed_dims": channels, "feedforward_channels": training["ffn"], "ffn_drop": dropout},
+        },
+        "levels": training["levels"],
+        "channels": channels,
+    }
+
+
+def train_pipeline(training: Part) -> list[Part]:
+    """Clips with one shared geometry; colours distorted per frame, per clip, or not."""
+    crop = {"prob": 0.5, "scales": [(_ANY_LENGTH, short) for short in (400, 500, 600)], "size": (384, 600)}
+    pipeline = recipes.clip_pipeline(
+        {"type": "SeqFormerClip", "num_frames": training["clip_frames"]},
+        training["image_scales"],
+        crop=crop if training["crop"] else None,
+        photometric=training["photometric"] == "clip",
+    )
+    if training["photometric"] == "frame":
+        each = {"type": "TransformBroadcaster", "transforms": [{"type": "PhotoMetricDistortion"}]}
+        pipeline.insert(-1, each)
+    return pipeline
+
+
+def optimizer(training: Part) -> Part:
+    """AdamW; the backbone, the sampling offsets and the reference points learn more slowly."""
+    factors = {"backbone": training["backbone_lr"]}
+    factors |= {"sampling_offsets": training["sampling_lr"], "decoder.reference": training["sampling_lr"]}
+    wrapper = recipes.adamw(training)
+    wrapper["optimizer"]["weight_decay"] = training["weight_decay"]
+    slower = {key: {"lr_mult": factor} for key, factor in factors.items() if factor != 1.0}
+    return wrapper | ({"paramwise_cfg": {"custom_keys": slower}} if slower else {})
+
+
+def schedule(training: Part, steps: int) -> list[Part]:
+    """Steps without warm-up (official), or a cosine."""
+    if training["schedule"] == "cosine":
+        return recipes.cosine_schedule(steps, 50)
+    drops = sorted({max(1, round(steps * share)) for share in training["drops"]})
+    return [{"type": "MultiStepLR", "by_epoch": False, "begin": 0, "end": steps, "milestones": drops, "gamma": 0.1}]

@@ -24,7 +24,15 @@ from mindthegap.strata import (
     strata_frame,
     video_attributes,
 )
-from mindthegap.strata.motion import crossings, frame_overlap_rates, hidden_shares, motion_iou, relative_speed
+from mindthegap.strata.motion import (
+    aspect_change,
+    crossings,
+    frame_overlap_rates,
+    hidden_shares,
+    motion_iou,
+    relative_speed,
+    scale_change,
+)
 
 
 def path(*lefts: float, width: float = 4) -> np.ndarray:
@@ -187,3 +195,11 @@ def test_ignored_objects_never_come_back():
     once = restrict(example(), keep_objects={101, 201})
     twice = restrict(once, keep_objects={101, 102})
     assert [video.object_crowd.tolist() for video in twice.videos] == [[False, True], [True, True]]
+
+
+def test_scale_and_aspect_change_by_hand():
+    boxes = np.array([[0, 0, 4, 4], [0, 0, 8, 8], [np.nan] * 4, [0, 0, 8, 8], [0, 0, 8, 4]], dtype=float)
+    lengths, aspects = [4, 32**0.5, 8, 8], [1, 1, 1, 2]
+    assert scale_change(boxes) == pytest.approx(np.quantile(lengths, 0.9) / np.quantile(lengths, 0.1))
+    assert aspect_change(boxes) == pytest.approx(np.quantile(aspects, 0.9) / np.quantile(aspects, 0.1))
+    assert scale_change(boxes[2:3]) is aspect_change(boxes[2:3]) is None

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 from pycocotools import mask as mask_api
 from pydantic import ValidationError
-from synth_tools import overlap_tracks
 
 from mindthegap.config.datasets import SyntheticDataset
+from mindthegap.data.linking import linking_ap
 from mindthegap.errors import InputError, MindTheGapError
 from mindthegap.formats import read_ground_truth
 from mindthegap.synth import dataset as synth_dataset
@@ -172,16 +172,13 @@ def test_look_alikes_share_class_and_texture():
 
 
 def test_presets_are_as_hard_as_they_should_be(tmp_path):
-    from mindthegap.evaluation import evaluate
-
     scores = {}
     for preset in ("synth_ytvis19", "synth_ovis"):
         dataset = spec(preset, videos=8)
         tasks = video_tasks(dataset, "diagnostic")
         truth = synth_dataset._document(dataset, preset, "diagnostic", tasks, annotations_of(dataset))
         (tmp_path / "gt.json").write_text(json.dumps(truth))
-        (tmp_path / "results.json").write_text(json.dumps(overlap_tracks(truth)))
-        scores[preset] = evaluate(tmp_path / "gt.json", tmp_path / "results.json").AP
+        scores[preset] = linking_ap(read_ground_truth(tmp_path / "gt.json"))
     assert scores["synth_ytvis19"] > 95
     assert 10 < scores["synth_ovis"] < 70
 

@@ -16,6 +16,7 @@ from mindthegap.cli.compare import compare
 from mindthegap.cli.datasets import datasets
 from mindthegap.cli.diagnose import diagnose
 from mindthegap.cli.evaluate import evaluate
+from mindthegap.cli.strata import strata
 from mindthegap.cli.synth import synth
 from mindthegap.cli.tracklens import app as tracklens
 from mindthegap.cli.validate import validate
@@ -29,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (validate, evaluate, diagnose, compare, synth, datasets):
+for command in (validate, evaluate, diagnose, compare, strata, synth, datasets):
     app.command()(command)
 app.add_typer(tracklens, name="tracklens")
 

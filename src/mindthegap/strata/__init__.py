@@ -2,6 +2,7 @@
 
 from mindthegap.strata.attributes import object_attributes, video_attributes
 from mindthegap.strata.bins import BINNINGS, Binning, quantile_binning
+from mindthegap.strata.files import dataset_strata, write_strata
 from mindthegap.strata.geometry import VideoGeometry, boxes_of
 from mindthegap.strata.groups import Stratum, member_frame, restrict, strata, strata_frame
 
@@ -11,6 +12,7 @@ __all__ = [
     "Stratum",
     "VideoGeometry",
     "boxes_of",
+    "dataset_strata",
     "member_frame",
     "object_attributes",
     "quantile_binning",
@@ -18,4 +20,5 @@ __all__ = [
     "strata",
     "strata_frame",
     "video_attributes",
+    "write_strata",
 ]

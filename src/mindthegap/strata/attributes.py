@@ -11,7 +11,15 @@ import numpy as np
 from mindthegap.evaluation import occlusion_score
 from mindthegap.failures.intervals import true_runs
 from mindthegap.strata.geometry import VideoGeometry
-from mindthegap.strata.motion import crossings, frame_overlap_rates, hidden_shares, motion_iou, relative_speed
+from mindthegap.strata.motion import (
+    aspect_change,
+    crossings,
+    frame_overlap_rates,
+    hidden_shares,
+    motion_iou,
+    relative_speed,
+    scale_change,
+)
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -33,6 +41,8 @@ OBJECT_COLUMNS = {
     "same_class_neighbours": "Float64",
     "speed": "Float64",
     "motion_iou": "Float64",
+    "scale_change": "Float64",
+    "aspect_change": "Float64",
     "crossings": "Int64",
 }
 VIDEO_COLUMNS = {
@@ -53,7 +63,8 @@ def object_attributes(tables: OverlapTables, geometry: Mapping[int, VideoGeometr
     of frames without a pixel in between), ``mean_area_px`` (mask pixels per present frame) and ``relative_area`` (the
     same as a share of the frame, 0-1), ``occlusion_score`` (OVIS's, 0-0.75), ``same_class_neighbours`` (other
     visible objects of its class, mean over its frames; crowd does not count), and with ``geometry`` ``overlap_rate``
-    (`hidden_shares`), ``speed`` (`relative_speed`), ``motion_iou`` (`motion_iou`), ``crossings`` (`crossings`).
+    (`hidden_shares`), ``speed`` (`relative_speed`), ``motion_iou`` (`motion_iou`), ``scale_change`` and
+    ``aspect_change`` (functions of these names), ``crossings`` (`crossings`).
     """
     import pandas as pd
 
@@ -145,6 +156,8 @@ def _motion(video: VideoOverlaps, boxes: np.ndarray | None) -> list[dict[str, An
             "overlap_rate": float(hidden[place]) if np.isfinite(hidden[place]) else None,
             "speed": relative_speed(boxes[:, index], video.object_area[:, index]),
             "motion_iou": motion_iou(boxes[:, index]),
+            "scale_change": scale_change(boxes[:, index]),
+            "aspect_change": aspect_change(boxes[:, index]),
             "crossings": int(crossed[place]),
         }
     return moves

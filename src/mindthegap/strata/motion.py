@@ -41,6 +41,38 @@ def motion_iou(boxes: np.ndarray) -> float | None:
     return float(ious[valid].mean()) if valid.any() else None
 
 
+def scale_change(boxes: np.ndarray) -> float | None:
+    """How much larger an object appears when it is large than when it is small: a factor of lengths, 1 or more.
+
+    The 90th over the 10th percentile of the square root of its box area. Own definition; percentiles, because a box is
+    short where something covers the object or the frame cuts it off.
+
+    Args:
+        boxes: ``float64 [T, 4]`` (x, y, width, height) in pixels, NaN where absent.
+
+    Returns:
+        The factor, or None if the object is never present.
+    """
+    return _spread(np.sqrt(boxes[:, 2:].prod(axis=1)))
+
+
+def aspect_change(boxes: np.ndarray) -> float | None:
+    """How much an object's box changes its shape: the 90th over the 10th percentile of width / height, 1 or more.
+
+    Own definition; arguments and result as for `scale_change`.
+    """
+    return _spread(boxes[:, 2] / boxes[:, 3])
+
+
+def _spread(values: np.ndarray) -> float | None:
+    """The 90th over the 10th percentile of the finite values."""
+    known = values[np.isfinite(values)]
+    if not known.size:
+        return None
+    low, high = np.quantile(known, (0.1, 0.9))
+    return float(high / low)
+
+
 def box_overlap(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Pixels shared by boxes ``[..., 4]`` (x, y, width, height); NaN where either is NaN."""
     low = np.maximum(first[..., :2], second[..., :2])

@@ -19,6 +19,8 @@ Ints = npt.NDArray[np.int32] | npt.NDArray[np.int64]
 Table = npt.NDArray[np.int32]
 
 _MAX_PER_BUCKET = 6  # more runs in a bucket and a binary search is faster
+_FINER = 2  # buckets are so many halvings finer than the mean distance of two runs
+_SPARSE = 0.05  # object runs per query run, below which most query runs meet none
 _CHARACTERS_AT_ONCE = 200_000  # keeps the arrays of one pass in the processor's cache
 
 
@@ -56,7 +58,10 @@ class _Segments:
 
     def of(self, owners: Sequence[int]) -> _Segments:
         """Only the runs of some owners."""
-        chosen = np.isin(self.owner, owners)
+        return self.where(np.isin(self.owner, owners))
+
+    def where(self, chosen: npt.NDArray[np.bool_]) -> _Segments:
+        """Only the chosen runs."""
         return _Segments(self.start[chosen], self.end[chosen], self.owner[chosen])
 
     def disjoint(self) -> bool:
@@ -69,37 +74,41 @@ class _Layer:
     """Sorted runs of objects that nowhere overlap, with a table that says where to look.
 
     Attributes:
-        segments: The runs.
-        shift: The line is cut into buckets of ``2 ** shift`` pixels, about two per run.
+        start: Starts of the runs, then two numbers above all pixels.
+        end: Ends of the runs, likewise.
+        owner: Object of each run, then twice 0.
+        shift: The line is cut into buckets of ``2 ** shift`` pixels, several per run.
         before: ``[buckets]`` runs that end before each bucket; empty where runs crowd into few buckets.
-        ends: Ends of the runs, then a number above all pixels.
     """
 
-    segments: _Segments
+    start: Ints
+    end: Ints
+    owner: Ints
     shift: int
     before: npt.NDArray[np.int64]
-    ends: Ints
 
     @staticmethod
     def of(segments: _Segments, line: int) -> _Layer:
         """Builds the table for a line of so many pixels."""
-        shift = max(0, (line // len(segments.end)).bit_length() - 2)
+        shift = max(0, (line // len(segments.end)).bit_length() - _FINER)
         number = np.bincount(segments.end >> shift, minlength=(line >> shift) + 2)
         before = np.cumsum(number) - number
         if number.max() > _MAX_PER_BUCKET:
             before = before[:0]
-        return _Layer(segments, shift, before, np.append(segments.end, np.iinfo(segments.end.dtype).max))
+        beyond = np.full(2, np.iinfo(segments.end.dtype).max, segments.end.dtype)
+        start, end = np.append(segments.start, beyond), np.append(segments.end, beyond)
+        return _Layer(start, end, np.append(segments.owner, [0, 0]).astype(np.int32), shift, before)
 
     def first_ending_after(self, pixels: Ints) -> npt.NDArray[np.int64]:
         """Position of the first run that ends after each pixel, as ``searchsorted`` of the ends from the right."""
         if not len(self.before):
-            return np.searchsorted(self.segments.end, pixels, side="right")
+            return np.searchsorted(self.end[:-2], pixels, side="right")
         at = self.before.take(pixels >> self.shift)
-        while True:
-            late = self.ends.take(at) <= pixels
-            if not late.any():
-                return at
-            at += late
+        late = np.flatnonzero(self.end.take(at) <= pixels)
+        while len(late):
+            at[late] += 1
+            late = late[self.end.take(at[late]) <= pixels[late]]
+        return at
 
 
 def overlaps(queries: MaskSet, objects: MaskSet, length: int, pixels: int) -> tuple[Table, Table, Table]:
@@ -130,7 +139,7 @@ def overlaps(queries: MaskSet, objects: MaskSet, length: int, pixels: int) -> tu
 def _layers(objects: MaskSet, area: Table, length: int, pixels: int) -> list[_Layer]:
     """Runs of the objects, sorted, in layers without overlap; fills in ``area[T, G]``.
 
-    Annotated objects nearly never overlap, so that there is one layer.
+    Annotated objects nearly never overlap, so that there is one layer, or a second one with few runs.
     """
     if not len(objects.strings):
         return []
@@ -138,18 +147,25 @@ def _layers(objects: MaskSet, area: Table, length: int, pixels: int) -> list[_La
     area[objects.frame, objects.track] = pixels_inside
     order = np.argsort(segments.start, kind="stable")
     together = _Segments(segments.start[order], segments.end[order], objects.track[segments.owner[order]])
-    if together.disjoint():
+    # Runs that begin before an earlier one has ended are set apart; there are few, where borders of objects meet.
+    apart = np.append(False, together.start[1:] < np.maximum.accumulate(together.end)[:-1])
+    if not apart.any():
         return [_Layer.of(together, length * pixels)] if len(together.start) else []
+    separate = [together.where(~apart), *_by_object(together.where(apart))]
+    return [_Layer.of(segments, length * pixels) for segments in separate if len(segments.start)]
+
+
+def _by_object(segments: _Segments) -> Iterator[_Segments]:
+    """Sorted runs in as few sets without overlap as putting each object into the first that has room needs."""
     layers: list[list[int]] = []
-    for track in range(objects.tracks):
+    for track in np.unique(segments.owner).tolist():
         for layer in layers:
-            if together.of([*layer, track]).disjoint():
+            if segments.of([*layer, track]).disjoint():
                 layer.append(track)
                 break
         else:
             layers.append([track])
-    separate = (together.of(tracks) for tracks in layers)
-    return [_Layer.of(segments, length * pixels) for segments in separate if len(segments.start)]
+    return (segments.of(tracks) for tracks in layers)
 
 
 def _segments(masks: MaskSet, length: int, pixels: int) -> tuple[_Segments, Table]:
@@ -177,19 +193,25 @@ def _segments(masks: MaskSet, length: int, pixels: int) -> tuple[_Segments, Tabl
 
 def _shared(queries: _Segments, layer: _Layer, masks: int, tracks: int) -> Table:
     """Pixels shared by each query mask and object of a layer, ``[masks, tracks]``."""
-    objects = layer.segments
-    at = layer.first_ending_after(queries.start)
-    total = np.zeros(masks * tracks)
     start, end, owner = queries.start, queries.end, queries.owner
-    while True:
-        # Runs whose next object run begins before they end touch it; those that reach further look again.
-        inside = at < len(objects.start)
-        query = np.flatnonzero(inside & (objects.start.take(at, mode="clip") < end))
-        if not len(query):
-            return total.astype(np.int32).reshape(masks, tracks)
-        start, end, owner, at = start[query], end[query], owner[query], at[query]
-        other_end = objects.end[at]
-        pixels = np.minimum(end, other_end) - np.maximum(start, objects.start[at])
-        total += np.bincount(owner * np.int64(tracks) + objects.owner[at], weights=pixels, minlength=len(total))
-        further = np.flatnonzero(end > other_end)
+    at = layer.first_ending_after(start)
+    total = np.zeros(masks * tracks)
+    if len(layer.start) < _SPARSE * len(at):
+        near = np.flatnonzero(layer.start.take(at) < end)
+        start, end, owner, at = start[near], end[near], owner[near], at[near]
+    while len(at):
+        # A run shares pixels with the first object run that ends after it starts, and with those behind it as far as
+        # it reaches; 0 where there is a gap.
+        pixels = np.minimum(end, layer.end.take(at))
+        pixels -= np.maximum(start, layer.start.take(at))
+        np.maximum(pixels, 0, out=pixels)
+        _add_by(owner * np.int32(tracks) + layer.owner.take(at), pixels, total)
+        further = np.flatnonzero(layer.start.take(at + 1) < end)
         start, end, owner, at = start[further], end[further], owner[further], at[further] + 1
+    return total.astype(np.int32).reshape(masks, tracks)
+
+
+def _add_by(key: Ints, pixels: Ints, total: npt.NDArray[np.float64]) -> None:
+    """Adds pixels to ``total[key]``; keys come in long stretches, as a mask mostly lies on one object."""
+    first = np.append(0, np.flatnonzero(key[1:] != key[:-1]) + 1)
+    total += np.bincount(key[first], weights=np.add.reduceat(pixels, first), minlength=len(total))

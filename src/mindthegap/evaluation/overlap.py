@@ -139,4 +139,8 @@ def _distinct(tracks: Sequence[Track], video: Video) -> tuple[list[Track], Int64
     """
     pixels = video.height * video.width
     empty = rle.encode(rle.Runs(np.array([pixels], np.int32), np.array([0, 1])))[0]
-    return number_distinct(tracks, [tuple([m["counts"] if m else empty for m in masks]) for masks in tracks])
+    keys: dict[int, tuple[bytes, ...]] = {}
+    for masks in tracks:
+        if id(masks) not in keys:  # the reader lets equal rows share a tuple
+            keys[id(masks)] = tuple([m["counts"] if m else empty for m in masks])
+    return number_distinct(tracks, [keys[id(masks)] for masks in tracks])

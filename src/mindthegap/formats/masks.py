@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
 from mindthegap.formats import rle
@@ -14,6 +16,7 @@ from mindthegap.formats.model import RLE, Video
 from mindthegap.formats.problems import Problems, shown
 
 _BATCH_CHARACTERS = 200_000  # keeps the arrays of one decoding pass in the processor's cache
+_SHARED_CHARACTERS = 20_000_000  # of the latest tracks, among which equal ones are looked for
 _POLYGON_MARGIN = 10  # polygons may leave the frame by this many frame sizes; rasterising costs memory per pixel walked
 _MAX_PERIMETER = 20_000_000  # pixels; pycocotools takes 40 bytes for each without asking whether there are any
 _REMEDY_FORM = "write null, a polygon list, or an object with size and counts"
@@ -21,10 +24,10 @@ _REMEDY_COUNTS = "encode the mask again with pycocotools.mask.encode"
 
 
 class _Pending(NamedTuple):
-    """A mask waiting to be decoded: it belongs at ``target[frame]``."""
+    """Masks of one track waiting to be decoded: they belong at ``target[frame]`` for each of ``frames``."""
 
     target: list[RLE | None]
-    frame: int
+    frames: list[int]
     place: str
     size: list[int]
 
@@ -45,9 +48,13 @@ class MaskReader:
     _plain: list[_Pending] = field(default_factory=list)
     _lists: list[list[int]] = field(default_factory=list)
     _waiting: int = 0
+    _seen: dict[tuple[str | None, ...], tuple[list[int], list[RLE | None]]] = field(default_factory=dict)
+    _seen_characters: int = 0
 
     def read(self, masks: list[Any], place: str, video: Video) -> list[RLE | None]:
         """Takes the masks of one track.
+
+        Query-based methods write the same masks under several classes; such tracks are checked once and share a list.
 
         Args:
             masks: The JSON list ``segmentations``.
@@ -57,51 +64,83 @@ class MaskReader:
         Returns:
             A list that holds one canonical RLE or ``None`` per entry once ``flush`` has run.
         """
-        target: list[RLE | None] = [None] * len(masks)
         size = [video.height, video.width]
-        for frame, mask in enumerate(masks):
-            if mask is None:
-                continue
-            if type(mask) is dict and mask.get("size") == size and type(mask.get("counts")) is str:
-                self._queue(mask["counts"], _Pending(target, frame, place, size))
-            else:
-                self._read_other(mask, _Pending(target, frame, place, size))
+        texts = _compressed_texts(masks, size)
+        if texts is None:
+            return self._read_one_by_one(masks, place, size)
+        key = tuple(texts)
+        same_size, known = self._seen.get(key, (None, None))
+        if same_size == size and known is not None and not self.problems.collect:
+            return known
+        target: list[RLE | None] = [None] * len(masks)
+        frames = [frame for frame, text in enumerate(texts) if text is not None]
+        before = self._waiting
+        self._queue([text for text in texts if text is not None], _Pending(target, frames, place, size))
+        self._remember(key, size, target, self._waiting - before)
         if self._waiting > _BATCH_CHARACTERS:
             self.flush()
         return target
 
-    def _queue(self, counts: str, pending: _Pending) -> None:
-        """Queues a compressed mask."""
-        if not counts.isascii():
-            self._refuse_counts(counts, pending)
+    def _remember(self, key: tuple[str | None, ...], size: list[int], target: list[RLE | None], added: int) -> None:
+        """Keeps a track for later ones that are equal, and forgets old ones."""
+        self._seen_characters += added
+        if self._seen_characters > _SHARED_CHARACTERS:
+            self._seen.clear()
+            self._seen_characters = added
+        self._seen[key] = size, target
+
+    def _read_one_by_one(self, masks: list[Any], place: str, size: list[int]) -> list[RLE | None]:
+        """Takes masks of any form."""
+        target: list[RLE | None] = [None] * len(masks)
+        for frame, mask in enumerate(masks):
+            if mask is not None:
+                self._read_any(mask, _Pending(target, [frame], place, size))
+        if self._waiting > _BATCH_CHARACTERS:
+            self.flush()
+        return target
+
+    def _queue(self, texts: list[str], pending: _Pending) -> None:
+        """Queues compressed masks."""
+        together = "".join(texts)
+        if not together.isascii():
+            self._refuse_texts(texts, pending)
             return
-        self._strings.append(counts)
+        self._strings += texts
         self._compressed.append(pending)
-        self._waiting += len(counts)
+        self._waiting += len(together)
+
+    def _refuse_texts(self, texts: list[str], pending: _Pending) -> None:
+        """Reports the compressed masks that are no ASCII, and queues the others."""
+        for frame, text in zip(pending.frames, texts, strict=True):
+            single = pending._replace(frames=[frame])
+            if text.isascii():
+                self._queue([text], single)
+            else:
+                self._refuse_counts(text, single)
 
     def _refuse_counts(self, counts: Any, pending: _Pending) -> None:
         """Reports ``counts`` that are no run lengths."""
         problem = f"is {shown(counts)}, not run lengths"
-        self.problems.add("mask form", f"{pending.place}[{pending.frame}].counts", problem, _REMEDY_COUNTS)
+        self.problems.add("mask form", f"{pending.place}[{pending.frames[0]}].counts", problem, _REMEDY_COUNTS)
 
-    def _read_other(self, mask: Any, pending: _Pending) -> None:
+    def _read_any(self, mask: Any, pending: _Pending) -> None:
         """Reads a mask of any form."""
         if mask in ({}, []):
             return
-        place = f"{pending.place}[{pending.frame}]"
+        place = f"{pending.place}[{pending.frames[0]}]"
         if type(mask) is dict:
             size = self._size(mask, pending.size, f"{place}.size")
             if size is not None:
                 self._read_runs(mask.get("counts"), pending._replace(size=size))
         elif type(mask) is list:
-            pending.target[pending.frame] = self._read_polygons(mask, place, pending.size)
+            pending.target[pending.frames[0]] = self._read_polygons(mask, place, pending.size)
         else:
             self.problems.add("mask form", place, f"is {shown(mask)}, not a mask", _REMEDY_FORM)
 
     def _read_runs(self, counts: Any, pending: _Pending) -> None:
         """Queues a run-length mask whose size is settled."""
         if type(counts) is str:
-            self._queue(counts, pending)
+            self._queue([counts], pending)
         elif type(counts) is list and set(map(type, counts)) <= {int} and _run_lengths(counts):
             self._lists.append(counts)
             self._plain.append(pending)
@@ -153,19 +192,42 @@ class MaskReader:
 
     def _place(self, pending: list[_Pending], runs: rle.Runs, bad: dict[int, str], strings: list[bytes] | None) -> None:
         """Checks decoded masks against their frames and stores the good ones."""
-        pixels = np.fromiter((p.size[0] * p.size[1] for p in pending), np.int64, len(pending))
-        bad = rle.check(runs, pixels) | bad
+        number = np.fromiter((len(item.frames) for item in pending), np.int64, len(pending))
+        pixels = np.fromiter((item.size[0] * item.size[1] for item in pending), np.int64, len(pending))
+        bad = rle.check(runs, np.repeat(pixels, number)) | bad
         if strings is None:
             strings = rle.encode(rle.drop(runs, bad))
         for i in rle.not_canonical(runs, strings):
             if i not in bad:
                 strings[i] = rle.encode(rle.canonical(runs.only(i)))[0]
-        for i, (item, counts) in enumerate(zip(pending, strings, strict=True)):
-            if i in bad:
-                place = f"{item.place}[{item.frame}].counts"
-                self.problems.add("mask runs", place, bad[i], _REMEDY_COUNTS)
-            else:
-                item.target[item.frame] = {"size": item.size, "counts": counts}
+        begin = 0
+        for item in pending:
+            end = begin + len(item.frames)
+            for frame, counts in zip(item.frames, strings[begin:end], strict=True):
+                item.target[frame] = {"size": item.size, "counts": counts}
+            begin = end
+        self._report(pending, np.cumsum(number), bad)
+
+    def _report(self, pending: list[_Pending], ends: npt.NDArray[np.int64], bad: dict[int, str]) -> None:
+        """Reports malformed masks and takes them out again."""
+        for i in sorted(bad):
+            number = int(np.searchsorted(ends, i, side="right"))
+            item = pending[number]
+            frame = item.frames[i - int(ends[number]) + len(item.frames)]
+            item.target[frame] = None
+            self.problems.add("mask runs", f"{item.place}[{frame}].counts", bad[i], _REMEDY_COUNTS)
+
+
+def _compressed_texts(masks: list[Any], size: list[int]) -> list[str | None] | None:
+    """The ``counts`` of each mask if all are absent or compressed and of this size, else ``None``."""
+    try:
+        sizes = [mask.get("size") for mask in masks if mask is not None]
+        texts = [None if mask is None else mask.get("counts") for mask in masks]
+    except AttributeError:
+        return None
+    if sizes.count(size) < len(sizes) or not set(map(type, texts)) <= {str, type(None)}:
+        return None
+    return texts if texts.count(None) == len(masks) - len(sizes) else None
 
 
 def _frame_size(size: list[Any]) -> bool:
@@ -182,13 +244,23 @@ def _polygon_problem(polygon: Any, limit: int) -> str:
     """What is wrong with a polygon, or an empty text."""
     if not isinstance(polygon, list):
         return f"is {shown(polygon)}, not a list of coordinates"
-    numbers = [finite(value) for value in polygon]
-    if len(numbers) < 6 or len(numbers) % 2:
-        return f"has {len(numbers)} numbers; at least 6 and an even count are needed"
-    for value, number in zip(polygon, numbers, strict=True):
-        if number is None or abs(number) > limit:
-            return f"holds {shown(value)}, not a finite coordinate within {limit} pixels"
-    corners = np.array(numbers, dtype=np.float64).reshape(-1, 2)
-    if np.abs(corners - np.roll(corners, 1, axis=0)).max(axis=1).sum() > _MAX_PERIMETER:
+    if len(polygon) < 6 or len(polygon) % 2:
+        return f"has {len(polygon)} numbers; at least 6 and an even count are needed"
+    numbers = _coordinates(polygon)
+    within = np.abs(numbers) <= limit
+    if not within.all():
+        value = polygon[int(within.argmin())]
+        return f"holds {shown(value)}, not a finite coordinate within {limit} pixels"
+    corners = numbers.reshape(-1, 2)
+    longest = 2 * limit * len(corners)
+    if longest > _MAX_PERIMETER and np.abs(corners - np.roll(corners, 1, axis=0)).max(axis=1).sum() > _MAX_PERIMETER:
         return f"is longer than {_MAX_PERIMETER} pixels around"
     return ""
+
+
+def _coordinates(polygon: list[Any]) -> npt.NDArray[np.float64]:
+    """The numbers of a polygon, NaN for what is none."""
+    if set(map(type, polygon)) <= {int, float}:
+        with suppress(OverflowError):
+            return np.array(polygon, np.float64)
+    return np.array([finite(value) for value in polygon], np.float64)

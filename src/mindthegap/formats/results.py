@@ -81,9 +81,12 @@ class _Reader:
             raise InputError(self.problems.path, "", f"is {shown(data)}, not a list of tracks", remedy)
         rows = [self._read_row(index, entry) for index, entry in enumerate(data)]
         self.masks.flush()
+        found = [row for row in rows if row is not None]
+        tracks = {id(row[4]): row[4] for row in found}
+        shared = {number: tuple(masks) for number, masks in tracks.items()}  # rows with equal masks share a tuple
         complete = tuple(
-            ResultRow(index, video, category, score, tuple(masks), query, frame_scores)
-            for index, video, category, score, masks, query, frame_scores in filter(None, rows)
+            ResultRow(index, video, category, score, shared[id(masks)], query, frame_scores)
+            for index, video, category, score, masks, query, frame_scores in found
         )
         return Results(self.problems.path, complete)
 

@@ -77,14 +77,15 @@ def decode(strings: Sequence[bytes]) -> tuple[Runs, dict[int, str]]:
         The runs (a malformed mask has none) and, by position, what is wrong with each malformed string.
     """
     groups, lengths = _groups(strings)
-    problems = _malformed(groups, lengths)
+    ends = np.cumsum(lengths)
+    more = np.flatnonzero((groups & _MORE) != 0)
+    problems = _malformed(groups, ends, more)
     if problems:
         runs, others = decode([b"" if i in problems else text for i, text in enumerate(strings)])
         return runs, problems | others
-    last = np.flatnonzero(groups < _MORE)
     first = np.zeros(len(strings) + 1, np.int64)
-    first[1:] = np.searchsorted(last, np.cumsum(lengths))
-    return Runs(_undo_differences(_numbers(groups, last), first), first), {}
+    first[1:] = ends - np.searchsorted(more, ends)
+    return Runs(_undo_differences(_numbers(groups, more), first), first), {}
 
 
 def _groups(strings: Sequence[bytes]) -> tuple[npt.NDArray[np.uint8], Ints]:
@@ -93,44 +94,42 @@ def _groups(strings: Sequence[bytes]) -> tuple[npt.NDArray[np.uint8], Ints]:
     return np.frombuffer(b"".join(strings), np.uint8) - np.uint8(48), lengths
 
 
-def _malformed(groups: npt.NDArray[np.uint8], lengths: Ints) -> dict[int, str]:
-    """Strings that cannot be cut into numbers, with the reason.
+def _malformed(groups: npt.NDArray[np.uint8], ends: Ints, more: Ints) -> dict[int, str]:
+    """Strings that cannot be cut into numbers, with the reason; ``more`` are the groups that another one follows.
 
     Too long numbers are looked for only once every string ends with a number, so that none reaches into the next.
     """
-    ends = np.cumsum(lengths)
-    problems = dict.fromkeys(_owners(ends, groups > 63), BAD_CHARACTER) if groups.max(initial=0) > 63 else {}
-    continued = (groups & _MORE) != 0
-    filled = np.flatnonzero(lengths)
-    for i in filled[continued[ends[filled] - 1]]:
+    problems = {}
+    if groups.max(initial=0) > 63:
+        problems = dict.fromkeys(_owners(ends, np.flatnonzero(groups > 63)), BAD_CHARACTER)
+    filled = np.flatnonzero(np.diff(ends, prepend=0))
+    for i in filled[(groups[ends[filled] - 1] & _MORE) != 0]:
         problems.setdefault(int(i), TRUNCATED)
     if problems:
         return problems
-    for _ in range(_MAX_CHARACTERS - 1):
-        continued = continued[1:] & continued[:-1]
-        if not continued.any():
-            return {}
-    return dict.fromkeys(_owners(ends, continued), TOO_LONG)
+    reach = _MAX_CHARACTERS - 1
+    return dict.fromkeys(_owners(ends, more[:-reach][more[reach:] - more[:-reach] == reach]), TOO_LONG)
 
 
-def _owners(ends: Ints, where: npt.NDArray[np.bool_]) -> list[int]:
-    """Strings that the marked characters belong to."""
-    owners: list[int] = np.unique(np.searchsorted(ends, np.flatnonzero(where), side="right")).tolist()
+def _owners(ends: Ints, positions: Ints) -> list[int]:
+    """Strings that the characters at some positions belong to."""
+    owners: list[int] = np.unique(np.searchsorted(ends, positions, side="right")).tolist()
     return owners
 
 
-def _numbers(groups: npt.NDArray[np.uint8], last: Ints) -> Counts:
-    """Signed numbers, each ending at a position in ``last``."""
-    values = groups[last].astype(np.int32)
-    values = (values ^ 16) - 16  # the sign is bit 16 of the last, most significant group
-    size = np.diff(last, prepend=-1)
-    longer = np.flatnonzero(size > 1)
-    at, back = last[longer], 1
-    while len(longer):
-        values[longer] = (values[longer] << 5) | (groups[at - back] & 31)
-        back += 1
-        still = size[longer] > back
-        longer, at = longer[still], at[still]
+def _numbers(groups: npt.NDArray[np.uint8], more: Ints) -> Counts:
+    """Signed numbers of all strings; most are a single group, so only the groups in ``more`` are looked at again."""
+    last = groups[groups < _MORE]
+    # The sign is bit 16 of the last, most significant group.
+    values = ((last ^ np.uint8(16)).view(np.int8) - np.int8(16)).astype(np.int32)
+    owner = more - np.arange(len(more))  # which number a group belongs to
+    at = np.flatnonzero(owner[1:] != owner[:-1])
+    at = np.append(at, len(more) - 1) if len(more) else at
+    while len(at):  # from the second most significant group of each number to the first
+        number = owner[at]
+        values[number] = (values[number] << 5) | (groups[more[at]] & 31)
+        at, number = at[at > 0] - 1, number[at > 0]
+        at = at[owner[at] == number]
     return values
 
 
@@ -193,11 +192,12 @@ def not_canonical(runs: Runs, strings: Sequence[bytes]) -> list[int]:
         empty[begin] = False
         suspects.update((np.searchsorted(runs.first, np.flatnonzero(empty), side="right") - 1).tolist())
     groups, lengths = _groups(strings)
-    head, tail = groups[:-1], groups[1:]
+    more = np.flatnonzero(groups[:-1] >= _MORE)
+    head, tail = groups[more], groups[more + 1]
     # A last group that only repeats the sign: 0 after a positive, 31 after a negative one.
-    needless = ((tail == 0) & (head >= _MORE) & (head < 48)) | ((tail == 31) & (head >= 48))
-    if needless.any():
-        suspects.update(_owners(np.cumsum(lengths), np.append(False, needless)))
+    needless = more[((tail == 0) & (head < 48)) | ((tail == 31) & (head >= 48))]
+    if len(needless):
+        suspects.update(_owners(np.cumsum(lengths), needless))
     return sorted(suspects)
 
 

@@ -11,8 +11,11 @@ from scipy.sparse.csgraph import connected_components
 
 from mindthegap.oracle.dinkelbach import best_linking
 from mindthegap.oracle.models import Edge, TightModel, threshold_model, tight_model
-from mindthegap.oracle.solving import Solution, SolverSettings, is_one, maximise
+from mindthegap.oracle.solving import Deadline, NotBuiltError, Solution, SolverSettings, is_one, maximise
 from mindthegap.oracle.sums import NONE, TWENTIETHS, Bools, Floats, Ints, hits
+
+_BUILDING_SHARE = 0.4  # of the time; handing a model to the solver takes about as long as building it
+_MOST_TERMS = 4_000_000  # coefficients of one program: a gigabyte and a minute before the solver starts
 
 
 @dataclass(frozen=True)
@@ -129,27 +132,32 @@ def settle_without_contest(problem: Problem, reachable: Ints) -> None:
 
 
 def solve_component(
-    problem: Problem, objects: Sequence[int], reachable: Ints, settings: SolverSettings
+    problem: Problem, objects: Sequence[int], reachable: Ints, settings: SolverSettings, deadline: Deadline
 ) -> ComponentSolve:
     """Solves one component and reserves its masks.
 
-    Without a proof (time limit) the better of the solver's incumbent and a greedy linking is kept, with the bound.
+    Without a proof (time limit, or too large a model) the better of the solver's incumbent and a greedy linking is
+    kept, with the bound.
 
     Args:
         problem: Its ``reserved`` and ``open`` are updated.
         objects: One component of the open objects.
         reachable: ``[G]`` thresholds each object reaches when alone.
-        settings: Solver and time limit.
+        settings: Which solver.
+        deadline: When to end.
     """
     part = list(objects)
     others = problem.useful[:, :, part].sum(axis=2)
     own = problem.useful[:, :, part] & (others == 1)[:, :, None]
     sure = problem.reached(problem.alone(part, own), part)
     weights = problem.weights[part] / problem.weights[part].max()
-    model = _component_model(problem, part, own, sure, reachable, weights)
     base, ceiling = float(weights @ sure), float(weights @ reachable[part])
-    solution = maximise(model.problem, settings, ceiling - base)
     chosen, value = _greedy(problem, part, weights)
+    try:
+        model = _component_model(problem, part, own, sure, reachable, weights, deadline.part(_BUILDING_SHARE))
+        solution = maximise(model.problem, settings, ceiling - base, deadline)
+    except NotBuiltError as error:
+        solution = Solution(False, str(error), False, -np.inf, ceiling - base, 0.0)
     if solution.found:
         owned = _owned(model, part, problem.useful.shape)
         solved = problem.alone(part, own | owned)
@@ -164,19 +172,34 @@ def solve_component(
 
 
 def _component_model(
-    problem: Problem, part: list[int], own: Bools, sure: Ints, reachable: Ints, weights: Floats
+    problem: Problem,
+    part: list[int],
+    own: Bools,
+    sure: Ints,
+    reachable: Ints,
+    weights: Floats,
+    deadline: Deadline,
 ) -> TightModel:
     """The integer program of a component; objects are numbered by their position in ``part``."""
     open_thresholds = {
         i: [int(k) for k in TWENTIETHS[sure[i] : reachable[g]]] for i, g in enumerate(part) if sure[i] < reachable[g]
     }
-    edges = [edge for edge in _edges(problem, part, own) if edge.object in open_thresholds]
+    kept = _kept_masks(problem, part, own)
+    rows = np.array([len(open_thresholds.get(i, ())) for i in range(len(part))])
+    _check_size(int(kept.sum(axis=(0, 1)) @ rows))
+    edges = [edge for edge in _edges(problem, part, kept) if edge.object in open_thresholds]
     area = {i: int(problem.object_area[:, part[i]].sum()) for i in open_thresholds}
-    return tight_model(edges, area, open_thresholds, dict(enumerate(weights.tolist())))
+    return tight_model(edges, area, open_thresholds, dict(enumerate(weights.tolist())), deadline)
 
 
-def _edges(problem: Problem, part: list[int], own: Bools) -> list[Edge]:
-    """The masks worth modelling: all contested ones, and of the others those best in their frame at some threshold."""
+def _check_size(terms: int) -> None:
+    """Refuses a program that would take gigabytes, whatever time there is."""
+    if terms > _MOST_TERMS:
+        raise NotBuiltError(f"too large for an integer program ({terms} terms)")
+
+
+def _kept_masks(problem: Problem, part: list[int], own: Bools) -> Bools:
+    """Masks worth modelling: all contested ones, and of the others those best in their frame at some threshold."""
     useful = problem.useful[:, :, part]
     keep = useful & ~own
     shared, area = problem.shared[:, :, part], problem.area[:, :, None]
@@ -185,9 +208,14 @@ def _edges(problem: Problem, part: list[int], own: Bools) -> list[Edge]:
         best = gain.argmax(axis=1)[:, None]
         worth = np.take_along_axis(gain, best, axis=1) > 0
         np.put_along_axis(keep, best, np.take_along_axis(keep, best, axis=1) | worth, axis=1)
-    return [
-        Edge(t, q, i, int(shared[t, q, i]), int(problem.area[t, q])) for t, q, i in np.argwhere(keep & useful).tolist()
-    ]
+    kept: Bools = keep & useful
+    return kept
+
+
+def _edges(problem: Problem, part: list[int], masks: Bools) -> list[Edge]:
+    """Some masks ``[T, Q, len(part)]`` as edges of the model."""
+    shared = problem.shared[:, :, part]
+    return [Edge(t, q, i, int(shared[t, q, i]), int(problem.area[t, q])) for t, q, i in np.argwhere(masks).tolist()]
 
 
 def _owned(model: TightModel, part: list[int], shape: tuple[int, ...]) -> Bools:
@@ -224,31 +252,51 @@ def _account(
     return ComponentSolve(tuple(part), masks, status, optimal, value, bound, solution.seconds, settings.name)
 
 
-def per_threshold_bound(problem: Problem, objects: Sequence[int], reachable: Ints, settings: SolverSettings) -> float:
+def per_threshold_bound(
+    problem: Problem, objects: Sequence[int], reachable: Ints, settings: SolverSettings, deadline: Deadline
+) -> float:
     """Sum over thresholds of the most that a linking made for that threshold alone reaches (AP^tight).
 
     Args:
         problem: Only its pixel counts are read.
         objects: One component.
         reachable: ``[G]`` thresholds each object reaches when alone.
-        settings: Solver, and a time limit that the ten thresholds share; without a proof the bound is taken.
+        settings: Which solver.
+        deadline: When to end; without a proof the bound of a threshold is taken.
     """
     part = list(objects)
-    useful = problem.useful[:, :, part]
-    edges = [
-        Edge(t, q, i, int(problem.shared[t, q, part[i]]), int(problem.area[t, q]))
-        for t, q, i in np.argwhere(useful).tolist()
-    ]
     weights = problem.weights[part] / problem.weights[part].max()
-    area = {i: int(problem.object_area[:, g].sum()) for i, g in enumerate(part)}
-    total, unit = 0.0, float(problem.weights[part].max())
-    share = replace(settings, time_limit=settings.time_limit / len(TWENTIETHS))
-    for place, k in enumerate(TWENTIETHS.tolist()):
+    places = [place for place in range(len(TWENTIETHS)) if (reachable[part] > place).any()]
+    total = 0.0
+    for place in places:
         able = [i for i, g in enumerate(part) if reachable[g] > place]
-        if not able:
-            break
-        model = threshold_model(edges, area, able, dict(enumerate(weights.tolist())), k)
-        solution = maximise(model.problem, share, float(weights[able].sum()))
-        reached = sum(weights[i] for i in able if is_one(model.z[i, k])) if solution.optimal else solution.bound
-        total += float(reached) * unit
-    return total
+        share = deadline.part(1 / (len(places) - place))
+        total += _most_at_threshold(problem, part, able, weights, int(TWENTIETHS[place]), settings, share)
+    return total * float(problem.weights[part].max())
+
+
+def _most_at_threshold(
+    problem: Problem,
+    part: list[int],
+    able: list[int],
+    weights: Floats,
+    twentieth: int,
+    settings: SolverSettings,
+    deadline: Deadline,
+) -> float:
+    """Upper bound on the worth of the objects ``able`` (positions in ``part``) that reach one threshold together."""
+    ceiling = float(weights[able].sum())
+    masks = problem.useful[:, :, part]
+    area = {i: int(problem.object_area[:, g].sum()) for i, g in enumerate(part)}
+    try:
+        deadline.check()
+        _check_size(len(TWENTIETHS) * int(masks.sum()))
+        edges = _edges(problem, part, masks)
+        worth = dict(enumerate(weights.tolist()))
+        model = threshold_model(edges, area, able, worth, twentieth, deadline.part(_BUILDING_SHARE))
+        solution = maximise(model.problem, settings, ceiling, deadline)
+    except NotBuiltError:
+        return ceiling
+    if not solution.optimal:
+        return solution.bound
+    return float(sum(weights[i] for i in able if is_one(model.z[i, twentieth])))

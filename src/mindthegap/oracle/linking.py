@@ -25,7 +25,7 @@ from mindthegap.oracle.clashes import (
 )
 from mindthegap.oracle.dinkelbach import best_linking
 from mindthegap.oracle.gates import Stage, allowed, continued, gated_intersection, inherited_scores
-from mindthegap.oracle.solving import SolverSettings
+from mindthegap.oracle.solving import Deadline, SolverSettings
 from mindthegap.oracle.sums import NONE, Bools, Floats, Ints, hits, iou, linked_sums
 
 Objective = Literal["tight", "iou"]
@@ -187,9 +187,10 @@ def _solve_clashes(
     settle_without_contest(problem, reachable)
     solves = []
     for group in components(problem, sorted(problem.open)):
-        solve = solve_component(problem, group, reachable, settings)
+        deadline = Deadline.after(settings.time_limit)
+        solve = solve_component(problem, group, reachable, settings, deadline)
         if compare:
-            bound = per_threshold_bound(problem, group, reachable, settings)
+            bound = per_threshold_bound(problem, group, reachable, settings, deadline)
             solve = replace(solve, per_threshold_bound=bound)
         solves.append(solve)
     return solves

@@ -26,6 +26,7 @@ from itertools import pairwise
 
 import pulp
 
+from mindthegap.oracle.solving import Deadline
 from mindthegap.oracle.sums import TWENTIETHS
 
 _HIGHER_FIRST = 1e-6
@@ -62,6 +63,7 @@ def tight_model(
     object_area: Mapping[int, int],
     thresholds: Mapping[int, Sequence[int]],
     weights: Mapping[int, float],
+    deadline: Deadline | None = None,
 ) -> TightModel:
     """Builds the program for one component.
 
@@ -71,9 +73,17 @@ def tight_model(
         thresholds: For each object the twentieths to decide (ascending); those it surely reaches or cannot reach are
             left out.
         weights: Worth of one threshold of each object, above 0.
+        deadline: When to give up; ``None`` takes all the time it needs.
+
+    Raises:
+        NotBuiltError: The deadline passed first.
     """
+    deadline = deadline or Deadline.never()
     problem = pulp.LpProblem("tight", pulp.LpMaximize)
-    x = {e: pulp.LpVariable(f"x_{e.frame}_{e.query}_{e.object}", cat=pulp.LpBinary) for e in edges}
+    x = {}
+    for edge in edges:
+        deadline.check()
+        x[edge] = pulp.LpVariable(f"x_{edge.frame}_{edge.query}_{edge.object}", cat=pulp.LpBinary)
     z = {(g, k): pulp.LpVariable(f"z_{g}_{k}", cat=pulp.LpBinary) for g, ks in thresholds.items() for k in ks}
     lowest = int(TWENTIETHS[0])
     problem += pulp.lpSum(weights[g] * (1 + _HIGHER_FIRST * (k - lowest)) * z[g, k] for g, k in z)
@@ -84,6 +94,7 @@ def tight_model(
         own[edge.object].append(edge)
     for g, ks in thresholds.items():
         for k in ks:
+            deadline.check()
             _threshold_row(problem, x, z[g, k], own[g], object_area[g], k)
         for low, high in pairwise(ks):
             problem += z[g, low] >= z[g, high]
@@ -97,7 +108,9 @@ def _at_most_one(problem: pulp.LpProblem, x: Mapping[Edge, pulp.LpVariable], key
         groups[key(edge)].append(variable)  # type: ignore[operator]
     for variables in groups.values():
         if len(variables) > 1:
-            problem += pulp.lpSum(variables) <= 1
+            problem += pulp.LpConstraint(
+                pulp.LpAffineExpression([(v, 1) for v in variables]), pulp.LpConstraintLE, rhs=1
+            )
 
 
 def _threshold_row(
@@ -114,8 +127,11 @@ def _threshold_row(
         worst[edge.frame] = min(worst.get(edge.frame, 0), edge.weight(twentieth))
     needed, scale = twentieth * area - 0.5, 20.0 * area
     slack = needed - sum(worst.values())
-    gain = pulp.lpSum((edge.weight(twentieth) / scale) * x[edge] for edge in edges)
-    problem += gain >= needed / scale - (slack / scale) * (1 - z)
+    terms = [
+        (x[edge], edge.weight(twentieth) / scale) for edge in edges
+    ]  # sums of products would take ten times longer
+    gain = pulp.LpAffineExpression([*terms, (z, -slack / scale)])
+    problem += pulp.LpConstraint(gain, pulp.LpConstraintGE, rhs=(needed - slack) / scale)
 
 
 def threshold_model(
@@ -124,6 +140,7 @@ def threshold_model(
     reachable: Iterable[int],
     weights: Mapping[int, float],
     twentieth: int,
+    deadline: Deadline | None = None,
 ) -> TightModel:
     """The program of one threshold alone: its optimum bounds what any linking reaches there.
 
@@ -133,9 +150,10 @@ def threshold_model(
         reachable: Objects that reach the threshold when alone.
         weights: Worth of each object.
         twentieth: The threshold k/20.
+        deadline: As for ``tight_model``.
     """
     useful = [edge for edge in edges if edge.weight(twentieth) > 0]
-    return tight_model(useful, object_area, {g: [twentieth] for g in reachable}, weights)
+    return tight_model(useful, object_area, {g: [twentieth] for g in reachable}, weights, deadline)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ SolverName = Literal["HiGHS", "CBC"]
 SOLVERS: tuple[SolverName, ...] = ("HiGHS", "CBC")
 
 _TOLERANCE = 1e-9  # of feasibility and integrality; models are scaled so that one pixel exceeds it (see models.py)
+_CBC_SHARE = 0.8  # of the time for the program itself, the rest for the relaxation that bounds it
+_LEAST_SECONDS = 1e-3
 _NO_SOLUTION = {pulp.LpSolutionNoSolutionFound, pulp.LpSolutionInfeasible, pulp.LpSolutionUnbounded}
 
 
@@ -24,7 +26,8 @@ class SolverSettings:
 
     Attributes:
         name: ``"HiGHS"`` or ``"CBC"``, both through PuLP.
-        time_limit: Seconds per model (one connected component of clashing objects).
+        time_limit: Seconds for one connected component of clashing objects: building its models, handing them to the
+            solver, and solving.
     """
 
     name: SolverName = "HiGHS"
@@ -35,6 +38,40 @@ class SolverSettings:
             raise MindTheGapError(f"There is no ILP solver {self.name!r} here: write HiGHS or CBC.")
         if not (isinstance(self.time_limit, int | float) and self.time_limit > 0 and math.isfinite(self.time_limit)):
             raise MindTheGapError(f"The solver's time limit is {self.time_limit!r}: write a number of seconds above 0.")
+
+
+class NotBuiltError(Exception):
+    """A model was not built; the message says why, for the status of its component."""
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """A point in time (``time.perf_counter``) at which work on one component ends."""
+
+    end: float
+
+    @classmethod
+    def after(cls, seconds: float) -> Deadline:
+        """So many seconds from now."""
+        return cls(time.perf_counter() + seconds)
+
+    @classmethod
+    def never(cls) -> Deadline:
+        """No limit."""
+        return cls(math.inf)
+
+    def left(self) -> float:
+        """Seconds until then, at least 0."""
+        return max(0.0, self.end - time.perf_counter())
+
+    def part(self, share: float) -> Deadline:
+        """A deadline after a share of the time that is left."""
+        return Deadline.after(share * self.left())
+
+    def check(self) -> None:
+        """Raises ``NotBuiltError`` once the time has come."""
+        if not self.left():
+            raise NotBuiltError("time limit while the model was built")
 
 
 @dataclass(frozen=True)
@@ -65,36 +102,51 @@ def available_solvers() -> tuple[SolverName, ...]:
     return tuple(name for name, pulp_name in wanted.items() if pulp_name in names)
 
 
-def maximise(problem: pulp.LpProblem, settings: SolverSettings, trivial_bound: float) -> Solution:
+def maximise(
+    problem: pulp.LpProblem, settings: SolverSettings, trivial_bound: float, deadline: Deadline | None = None
+) -> Solution:
     """Solves a maximisation to proven optimality, or as far as the time limit allows.
 
     Args:
         problem: The model; its variables hold the solution afterwards.
         settings: Solver and time limit.
         trivial_bound: An upper bound known beforehand, for the case that the solver ends without one.
+        deadline: When to end, if the time limit does not begin now.
 
     Raises:
         MindTheGapError: The solver is not available on this machine.
     """
     if settings.name not in available_solvers():
         raise MindTheGapError(f"The ILP solver {settings.name} is not available on this machine: choose another one.")
+    deadline = deadline or Deadline.after(settings.time_limit)
     if settings.name == "HiGHS":
-        return _maximise_with_highs(problem, settings, trivial_bound)
-    return _maximise_with_cbc(problem, settings, trivial_bound)
+        return _maximise_with_highs(problem, deadline, trivial_bound)
+    return _maximise_with_cbc(problem, deadline, trivial_bound)
 
 
-def _maximise_with_highs(problem: pulp.LpProblem, settings: SolverSettings, trivial_bound: float) -> Solution:
+class _HiGHS(pulp.HiGHS):
+    """HiGHS through PuLP, whose time limit counts what handing over the model takes."""
+
+    deadline: Deadline
+
+    def callSolver(self, lp: pulp.LpProblem) -> None:
+        """Runs the solver for the time that is left."""
+        lp.solverModel.setOptionValue("time_limit", self.deadline.left())
+        lp.solverModel.run()
+
+
+def _maximise_with_highs(problem: pulp.LpProblem, deadline: Deadline, trivial_bound: float) -> Solution:
     """HiGHS through PuLP; its own dual bound is read from the model."""
-    solver = pulp.HiGHS(
+    solver = _HiGHS(
         msg=False,
         gapRel=0.0,
         gapAbs=0.0,
         threads=1,
-        timeLimit=settings.time_limit,
         random_seed=0,
         mip_feasibility_tolerance=_TOLERANCE,
         primal_feasibility_tolerance=_TOLERANCE,
     )
+    solver.deadline = deadline
     start = time.perf_counter()
     found = True
     try:
@@ -116,26 +168,34 @@ def _maximise_with_highs(problem: pulp.LpProblem, settings: SolverSettings, triv
     return Solution(False, text, found, value, max(bound, value), seconds)
 
 
-def _maximise_with_cbc(problem: pulp.LpProblem, settings: SolverSettings, trivial_bound: float) -> Solution:
-    """CBC's binary through PuLP; without proof the bound is that of the linear relaxation."""
+def _maximise_with_cbc(problem: pulp.LpProblem, deadline: Deadline, trivial_bound: float) -> Solution:
+    """CBC's binary through PuLP; without proof the bound is that of the linear relaxation, if there is time for it."""
     options = [f"primalT {_TOLERANCE}", f"integerT {_TOLERANCE}"]
     common: dict[str, Any] = {"msg": False, "threads": 1, "options": options}
     start = time.perf_counter()
-    problem.solve(pulp.PULP_CBC_CMD(gapRel=0.0, gapAbs=0.0, timeLimit=settings.time_limit, **common))
-    seconds = time.perf_counter() - start
+    limit = _cbc_seconds(deadline.part(_CBC_SHARE))
+    problem.solve(pulp.PULP_CBC_CMD(gapRel=0.0, gapAbs=0.0, timeLimit=limit, **common))
     found = problem.sol_status not in _NO_SOLUTION
     value = float(pulp.value(problem.objective)) if found else -math.inf
     if problem.sol_status == pulp.LpSolutionOptimal:
-        return Solution(True, "optimal", True, value, value, seconds)
+        return Solution(True, "optimal", True, value, value, time.perf_counter() - start)
     if not found and problem.status == pulp.LpStatusInfeasible:
-        return Solution(False, "infeasible", False, value, trivial_bound, seconds)
-    kept = {variable: variable.varValue for variable in problem.variables()}
-    relaxed = problem.copy()
-    relaxed.solve(pulp.PULP_CBC_CMD(mip=False, timeLimit=settings.time_limit, **common))
-    dual = float(pulp.value(relaxed.objective)) if relaxed.sol_status == pulp.LpSolutionOptimal else math.inf
-    for variable, number in kept.items():
-        variable.varValue = number
+        return Solution(False, "infeasible", False, value, trivial_bound, time.perf_counter() - start)
+    dual = math.inf
+    if deadline.left():
+        kept = {variable: variable.varValue for variable in problem.variables()}
+        relaxed = problem.copy()
+        relaxed.solve(pulp.PULP_CBC_CMD(mip=False, timeLimit=_cbc_seconds(deadline), **common))
+        dual = float(pulp.value(relaxed.objective)) if relaxed.sol_status == pulp.LpSolutionOptimal else math.inf
+        for variable, number in kept.items():
+            variable.varValue = number
+    seconds = time.perf_counter() - start
     return Solution(False, "time limit", found, value, max(min(trivial_bound, dual), value), seconds)
+
+
+def _cbc_seconds(deadline: Deadline) -> float | None:
+    """The time left in the form CBC takes it; it reads 0 as no limit at all."""
+    return None if math.isinf(deadline.end) else max(deadline.left(), _LEAST_SECONDS)
 
 
 def is_one(variable: pulp.LpVariable) -> bool:

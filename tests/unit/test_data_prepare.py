@@ -205,7 +205,7 @@ def test_contact_sheet_shows_outlines(tmp_path):
     with Image.open(tmp_path / "sheet.png") as picture:
         pixels = np.asarray(picture.convert("RGB"), dtype=int)
         size = picture.size
-    assert size[1] == 3 * (60 + 14 + 4) + 4
+    assert size[1] == 18 + 3 * (60 + 14 + 4) + 4
     reddish = (pixels[..., 0] > 200) & (pixels[..., 1] < 80) & (pixels[..., 2] < 80)
     assert reddish.sum() > 100
     with pytest.raises(InputError, match="no such file"):

@@ -14,19 +14,22 @@ from pycocotools import mask as mask_api
 from mindthegap.data.staging import FRAMES
 from mindthegap.errors import InputError
 from mindthegap.files import atomic_path, read_json
+from mindthegap.formats.model import video_name
 
 _GAP = 4
 _CAPTION = 14
+_HEADING = 18
+_HALO = 255.0
 _LEVELS = {"no_occlusion": "none", "slight_occlusion": "slight", "severe_occlusion": "severe"}
 
 
 def contact_sheet(
     dataset_dir: str | Path, split: str, out_png: str | Path, *, videos: int = 6, frames: int = 8, height: int = 120
 ) -> None:
-    """Draws evenly spaced frames of evenly spaced videos, one row each.
+    """Draws evenly spaced frames of evenly spaced videos, one row each, under a line that describes the split.
 
     An object keeps its colour along the row. Its fill gets stronger with the dataset's occlusion level; the caption
-    counts the frames with none, slight and severe occlusion.
+    counts the frames with none, slight and severe occlusion. The number in a corner is the frame's, from 0.
 
     Args:
         dataset_dir: A prepared dataset (``<split>.json`` and ``frames/``).
@@ -47,14 +50,26 @@ def contact_sheet(
         tracks.setdefault(annotation["video_id"], []).append(annotation)
     chosen = [content["videos"][k] for k in _spread(len(content["videos"]), videos)]
     rows = [_row(folder / FRAMES, video, tracks.get(video["id"], []), names, frames, height) for video in chosen]
+    graded = any(annotation.get("occlusion") for annotation in content["annotations"])
     width = max(row.width for row in rows)
-    sheet = Image.new("RGB", (width + 2 * _GAP, sum(row.height + _GAP for row in rows) + _GAP), "white")
-    top = _GAP
+    sheet = Image.new("RGB", (width + 2 * _GAP, _HEADING + sum(row.height + _GAP for row in rows) + _GAP), "white")
+    ImageDraw.Draw(sheet).text((_GAP, _GAP), _heading(folder, split, content, len(rows), graded), fill="black")
+    top = _GAP + _HEADING
     for row in rows:
         sheet.paste(row, (_GAP, top))
         top += row.height + _GAP
     with atomic_path(out_png) as temporary:
         sheet.save(temporary, "PNG")
+
+
+def _heading(folder: Path, split: str, content: dict[str, Any], shown: int, graded: bool) -> str:
+    """What the sheet shows, and how to read it."""
+    videos, objects = len(content["videos"]), len(content["annotations"])
+    info = content.get("info")
+    synthetic = " (synthetic data)" if isinstance(info, dict) and info.get("synthetic") is True else ""
+    text = f"{folder.name}, {split}{synthetic}: {shown} of {videos} videos, {objects} objects in all; "
+    text += "one colour per object of a video"
+    return text + "; stronger fill = more occluded; a/b/c = frames with none/slight/severe occlusion" * graded
 
 
 def _spread(total: int, wanted: int) -> list[int]:
@@ -72,16 +87,24 @@ def _row(
     for column, time in enumerate(times):
         picture = _frame(folder / video["file_names"][time], tracks, time, (width, height))
         row.paste(picture, (column * (width + _GAP), _CAPTION))
+    labels = [names.get(track["category_id"], "?") + _levels(track) for track in tracks]
+    _caption(row, f"{video_name(video['file_names'])}, {len(video['file_names'])} frames:", labels)
+    return row
+
+
+def _caption(row: Image.Image, text: str, labels: list[str]) -> None:
+    """Writes the video's name and its objects in their colours; what does not fit is counted."""
     draw = ImageDraw.Draw(row)
-    x = 0
-    caption = f"{video['file_names'][0].rsplit('/', 1)[0]}, {len(video['file_names'])} frames:"
-    draw.text((x, 0), caption, fill="black")
-    x += int(draw.textlength(caption)) + 6
-    for position, track in enumerate(tracks):
-        label = names.get(track["category_id"], "?") + _levels(track)
+    draw.text((0, 0), text, fill="black")
+    x = int(draw.textlength(text)) + 6
+    for position, label in enumerate(labels):
+        rest = f"+{len(labels) - position} more"
+        needed = draw.textlength(label) + (draw.textlength(rest) + 8 if position + 1 < len(labels) else 0)
+        if x + needed > row.width:
+            draw.text((x, 0), rest, fill="black")
+            return
         draw.text((x, 0), label, fill=_colour(position))
         x += int(draw.textlength(label)) + 8
-    return row
 
 
 def _levels(track: dict[str, Any]) -> str:
@@ -108,8 +131,11 @@ def _frame(path: Path, tracks: list[dict[str, Any]], time: int, size: tuple[int,
         fill = {"no_occlusion": 0.12, "severe_occlusion": 0.55}.get(level, 0.3)
         colour = np.array(_colour(position), dtype=np.float32)
         pixels[mask] += (colour - pixels[mask]) * fill
+        pixels[_edge(~mask)] = _HALO  # tells the outline from an object of the same colour
         pixels[_edge(mask)] = colour
-    return Image.fromarray(pixels.round().astype(np.uint8))
+    picture = Image.fromarray(pixels.round().astype(np.uint8))
+    ImageDraw.Draw(picture).text((3, size[1] - 13), str(time), fill="white", stroke_width=1, stroke_fill="black")
+    return picture
 
 
 def _mask(segmentation: Any, original: tuple[int, int], size: tuple[int, int]) -> NDArray[np.bool_] | None:
@@ -128,7 +154,7 @@ def _mask(segmentation: Any, original: tuple[int, int], size: tuple[int, int]) -
 
 def _edge(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Pixels of a mask that have a neighbour outside of it."""
-    padded = np.pad(mask, 1)
+    padded = np.pad(mask, 1, mode="edge")
     inside = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
     return mask & ~inside
 

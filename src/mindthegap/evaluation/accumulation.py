@@ -35,13 +35,12 @@ class Ranking:
     counted: Int64s
 
 
-def rankings(matches: Matches, max_tracks: int = MAX_TRACKS[-1]) -> Iterator[tuple[int, Ranking]]:
+def rankings(matches: Matches) -> Iterator[tuple[int, Ranking]]:
     """Position and ranking of every category that has a track or an object."""
     found = _by_category(matches)
     for k, category in enumerate(matches.category_ids):
-        ranking = _rank(found.get(category, []), len(matches.videos), max_tracks)
-        if ranking is not None:
-            yield k, ranking
+        if category in found:
+            yield k, _rank(found[category], len(matches.videos), MAX_TRACKS[-1])
 
 
 def _by_category(matches: Matches) -> dict[int, list[tuple[int, CategoryMatches]]]:
@@ -53,10 +52,8 @@ def _by_category(matches: Matches) -> dict[int, list[tuple[int, CategoryMatches]
     return found
 
 
-def _rank(entries: list[tuple[int, CategoryMatches]], videos: int, max_tracks: int) -> Ranking | None:
+def _rank(entries: list[tuple[int, CategoryMatches]], videos: int, max_tracks: int) -> Ranking:
     """Merges the lists of one category."""
-    if not entries:
-        return None
     scores = np.concatenate([entry.score[:max_tracks] for _, entry in entries])
     order = np.argsort(-scores, kind="stable")
     counted = np.zeros((len(entries[0][1].counted), videos), np.int64)
@@ -87,29 +84,38 @@ def accumulate(matches: Matches, weights: npt.ArrayLike | None = None) -> tuple[
     precision = np.full((len(IOU_THRESHOLDS), len(RECALL_POINTS), *shape), -1.0)
     recall = np.full((len(IOU_THRESHOLDS), *shape), -1.0)
     times = np.ones(len(matches.videos), np.int64) if weights is None else np.asarray(weights, np.int64)
-    for m, limit in enumerate(MAX_TRACKS):
-        for k, ranking in rankings(matches, limit):
+    found = _by_category(matches)
+    for k, category in enumerate(matches.category_ids):
+        entries = found.get(category, [])
+        longest = max((len(entry.score) for _, entry in entries), default=0)
+        for m in reversed(range(len(MAX_TRACKS) if entries else 0)):
+            if m + 1 < len(MAX_TRACKS) and longest <= MAX_TRACKS[m]:  # nothing more is cut off
+                precision[..., k, :, m], recall[..., k, :, m] = precision[..., k, :, m + 1], recall[..., k, :, m + 1]
+                continue
+            ranking = _rank(entries, len(matches.videos), MAX_TRACKS[m])
             counted = ranking.counted @ times
-            for s in np.flatnonzero(counted):
-                precision[:, :, k, s, m], recall[:, k, s, m] = _curve(ranking, int(s), times, int(counted[s]))
+            groups = np.flatnonzero(counted)
+            curves, final = _curves(ranking, groups, times, counted[groups])
+            precision[:, :, k, groups, m], recall[:, k, groups, m] = np.moveaxis(curves, 0, -1), final.T
     return precision, recall
 
 
-def _curve(ranking: Ranking, group: int, times: Int64s, objects: int) -> tuple[Floats, Floats]:
-    """Precision ``[10, 101]`` and final recall ``[10]`` of one category and group."""
+def _curves(ranking: Ranking, groups: Int64s, times: Int64s, objects: Int64s) -> tuple[Floats, Floats]:
+    """Precision ``[S, 10, 101]`` and final recall ``[S, 10]`` of one category in the groups that have objects."""
     weight = times[ranking.video]
-    found = np.cumsum(ranking.tp[group] * weight, axis=1).astype(np.float64)
-    wrong = np.cumsum(ranking.fp[group] * weight, axis=1).astype(np.float64)
-    precision = np.zeros((len(IOU_THRESHOLDS), len(RECALL_POINTS)))
-    if not found.shape[1]:
-        return precision, np.zeros(len(IOU_THRESHOLDS))
-    recall = found / objects
-    envelope = np.maximum.accumulate((found / (wrong + found + _EPSILON))[:, ::-1], axis=1)[:, ::-1]
-    for t, row in enumerate(recall):
-        at = np.searchsorted(row, RECALL_POINTS, side="left")
-        reached = at < len(row)
-        precision[t, reached] = envelope[t, at[reached]]
-    return precision, recall[:, -1]
+    found = np.cumsum(ranking.tp[groups] * weight, axis=2).astype(np.float64)
+    wrong = np.cumsum(ranking.fp[groups] * weight, axis=2).astype(np.float64)
+    shape = (len(groups), len(IOU_THRESHOLDS))
+    if not found.shape[2]:
+        return np.zeros((*shape, len(RECALL_POINTS))), np.zeros(shape)
+    recall = found / objects[:, None, None]
+    envelope = np.maximum.accumulate((found / (wrong + found + _EPSILON))[:, :, ::-1], axis=2)[:, :, ::-1]
+    # A recall point is read at the first track that reaches it: each track repeats for the points it reaches first,
+    # and those that none reaches are 0.
+    reached = np.searchsorted(RECALL_POINTS, recall, side="right")
+    repeats = np.diff(reached, axis=2, prepend=0, append=len(RECALL_POINTS))
+    ended = np.append(envelope, np.zeros((*shape, 1)), axis=2)
+    return np.repeat(ended.ravel(), repeats.ravel()).reshape(*shape, len(RECALL_POINTS)), recall[:, :, -1]
 
 
 def mean_points(cells: Floats) -> float | None:

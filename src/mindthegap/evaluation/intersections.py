@@ -18,8 +18,9 @@ from mindthegap.formats import rle
 Ints = npt.NDArray[np.int32] | npt.NDArray[np.int64]
 Table = npt.NDArray[np.int32]
 
-_MAX_PER_BUCKET = 6  # more runs in a bucket and a binary search is faster
+_MAX_PER_BUCKET = 24  # more runs in a bucket and a binary search is faster
 _FINER = 2  # buckets are so many halvings finer than the mean distance of two runs
+_MOST_PEELED = 3  # layers of runs before whole objects are kept together; bounds the work for masks like combs
 _SPARSE = 0.05  # object runs per query run, below which most query runs meet none
 _CHARACTERS_AT_ONCE = 200_000  # keeps the arrays of one pass in the processor's cache
 
@@ -147,12 +148,14 @@ def _layers(objects: MaskSet, area: Table, length: int, pixels: int) -> list[_La
     area[objects.frame, objects.track] = pixels_inside
     order = np.argsort(segments.start, kind="stable")
     together = _Segments(segments.start[order], segments.end[order], objects.track[segments.owner[order]])
-    # Runs that begin before an earlier one has ended are set apart; there are few, where borders of objects meet.
-    apart = np.append(False, together.start[1:] < np.maximum.accumulate(together.end)[:-1])
-    if not apart.any():
-        return [_Layer.of(together, length * pixels)] if len(together.start) else []
-    separate = [together.where(~apart), *_by_object(together.where(apart))]
-    return [_Layer.of(segments, length * pixels) for segments in separate if len(segments.start)]
+    layers = []
+    while not together.disjoint() and len(layers) < _MOST_PEELED:
+        # Runs that begin before an earlier one has ended are set apart; there are few, where borders of objects meet.
+        apart = np.append(False, together.start[1:] < np.maximum.accumulate(together.end)[:-1])
+        layers.append(together.where(~apart))
+        together = together.where(apart)
+    layers += [together] if together.disjoint() else _by_object(together)
+    return [_Layer.of(segments, length * pixels) for segments in layers if len(segments.start)]
 
 
 def _by_object(segments: _Segments) -> Iterator[_Segments]:

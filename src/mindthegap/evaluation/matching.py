@@ -137,45 +137,58 @@ def _outside(values: Floats, bounds: tuple[float, float]) -> Bools:
 def _match_video(video: VideoOverlaps, tracks: Candidates, ignored: Bools) -> VideoMatches:
     """Matches one video category by category."""
     iou = tracks.iou()
-    present = np.union1d(tracks.category, video.object_category)
+    neglected = _out_of_range(tracks, len(ignored))
+    falling = np.argsort(-tracks.score, kind="stable")
+    category_of = tracks.category[falling]
     outcome = []
-    for category in present.tolist():
-        own = np.flatnonzero(tracks.category == category)
-        order = own[np.argsort(-tracks.score[own], kind="stable")][: MAX_TRACKS[-1]]
+    for category in sorted({*tracks.category.tolist(), *video.object_category.tolist()}):
+        order = falling[category_of == category][: MAX_TRACKS[-1]]
         objects = np.flatnonzero(video.object_category == category)
-        outcome.append(_match_category(video, tracks, category, order, objects, iou[np.ix_(order, objects)], ignored))
+        own = iou[order[:, None], objects]
+        outcome.append(
+            _match_category(video, category, tracks.score, order, objects, own, ignored, neglected[:, order])
+        )
     return VideoMatches(video.video_id, tuple(outcome))
+
+
+def _out_of_range(tracks: Candidates, groups: int) -> Bools:
+    """``[S, N]`` tracks whose own mean area lies outside the group's range (occlusion groups have none)."""
+    outside = np.zeros((groups, len(tracks.mean_area)), bool)
+    for group, bounds in enumerate(AREA_GROUPS.values()):
+        outside[group] = _outside(tracks.mean_area, bounds)
+    return outside
 
 
 def _match_category(
     video: VideoOverlaps,
-    tracks: Candidates,
     category: int,
+    score: Floats,
     order: Int64s,
     objects: Int64s,
     iou: Floats,
     ignored: Bools,
+    neglected: Bools,
 ) -> CategoryMatches:
-    """Matches the tracks of one category of one video."""
+    """Matches the tracks of one category of one video; ``neglected`` ``[S, D]`` are not punished if unmatched."""
     own_ignored = ignored[:, objects]
     taken = _assign(iou, video.object_crowd[objects], own_ignored)
     # An object without id (0) is taken by its track, but the official evaluator reads the match as "unmatched".
-    real = np.append(video.object_id[objects] != 0, False)
-    on_ignored = np.append(own_ignored, np.zeros((len(own_ignored), 1), bool), axis=1)
-    matched = real[taken]
-    neglected = on_ignored[np.arange(len(on_ignored))[:, None, None], taken]
-    for group, bounds in enumerate(AREA_GROUPS.values()):
-        neglected[group] |= ~matched[group] & _outside(tracks.mean_area[order], bounds)
-    numbers = np.append(objects, -1)
+    hit = taken >= 0
+    matched, on_ignored, match_of = hit, hit, np.full(taken.shape[1:], -1, np.int64)
+    if len(objects):
+        matched = hit & (video.object_id[objects] != 0)[taken]
+        on_ignored = hit & own_ignored[np.arange(len(taken))[:, None, None], taken]
+        match_of = np.where(hit[0], objects[taken[0]], -1)
+    left_out = on_ignored | (~matched & neglected[:, None, :])
     return CategoryMatches(
         category=category,
         candidate=order,
-        score=tracks.score[order],
+        score=score[order],
         objects=objects,
         iou=iou,
-        tp=matched & ~neglected,
-        fp=~matched & ~neglected,
-        match=numbers[taken[0]],
+        tp=matched & ~left_out,
+        fp=~(matched | left_out),
+        match=match_of,
         counted=np.count_nonzero(~own_ignored, axis=1),
     )
 
@@ -195,6 +208,13 @@ def _assign(iou: Floats, crowd: Bools, ignored: Bools) -> Int64s:
     reach = iou >= thresholds[0]
     for track in np.flatnonzero(reach.any(axis=1)):
         near = np.flatnonzero(reach[track])
+        if len(near) == 1:  # nothing to choose from
+            (only,) = near
+            hit = free[:, :, only] & (iou[track, only] >= thresholds[:, 0])
+            result[:, :, track][hit] = only
+            if not crowd[only]:
+                free[:, :, only] &= ~hit
+            continue
         usable = free[:, :, near] & (iou[track, near] >= thresholds)
         counted = usable & ~ignored[:, None, near]
         pool = np.where(counted.any(axis=2, keepdims=True), counted, usable)

@@ -9,6 +9,7 @@ from typing import Any
 
 from mindthegap.errors import InputError
 from mindthegap.files import read_json, sha256_file
+from mindthegap.formats.model import video_name
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class DatasetFacts:
         identities: Number of object tracks.
         max_objects_per_frame: Largest number of objects that one frame shows.
         frame_size: Commonest (height, width) of the videos.
+        video_names: Folder of each video's frames, sorted; weights say by them what they were trained on.
     """
 
     dataset: str
@@ -44,6 +46,7 @@ class DatasetFacts:
     identities: int
     max_objects_per_frame: int
     frame_size: tuple[int, int]
+    video_names: tuple[str, ...] = ()
 
 
 def _checked_sha256(manifest: Any, folder: Path, split: str, annotations: Path) -> str:
@@ -107,6 +110,7 @@ def read_facts(dataset_dir: Path, split: str) -> DatasetFacts:
             identities=len(content["annotations"]),
             max_objects_per_frame=max(objects.values(), default=0),
             frame_size=min(sizes, key=lambda size: (-sizes[size], size), default=(0, 0)),
+            video_names=tuple(sorted(video_name(video["file_names"]) for video in content["videos"])),
         )
     except (KeyError, TypeError, AttributeError) as error:
         problem = f"is not a YouTube-VIS file (missing or malformed {error})"

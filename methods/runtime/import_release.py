@@ -27,6 +27,7 @@ def import_release(
     checkpoint: Path,
     weights: Path,
     settings: dict[str, Any],
+    trained_on: Path | None = None,
 ) -> None:
     """Maps a released checkpoint, strictly, and writes ``weights``.
 
@@ -38,6 +39,8 @@ def import_release(
         checkpoint: The released file.
         weights: Output.
         settings: Overrides of the architecture, e.g. ``{"final_relu": True}``.
+        trained_on: Annotations (or a list of names) of the videos that the release was trained on, usually the
+            dataset's whole train part; None if that is not known, and every number will say so.
 
     Raises:
         MindTheGapError: The checkpoint does not fit the method, the backbone or the classes.
@@ -51,6 +54,7 @@ def import_release(
     from mmdet.registry import MODELS
     from mmdet.utils import register_all_modules
 
+    from methods.runtime.exposure import released_videos
     from methods.runtime.weights import save_weights
 
     register_all_modules(init_default_scope=True)
@@ -62,7 +66,8 @@ def import_release(
         "backbone": backbone,
         "scale": scale,
         "seed": None,
-        "dataset": facts.dataset,
+        "dataset": facts.dataset if trained_on is None else Path(trained_on).name,
+        "trained_videos": released_videos(trained_on, checkpoint),
         "classes": list(facts.classes),
         "category_ids": list(facts.category_ids),
         "identities": facts.identities,
@@ -82,6 +87,7 @@ def main() -> int:
     parser.add_argument("--scale", default="paper")
     for name in ("dataset-dir", "checkpoint", "weights"):
         parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--trained-on", type=Path, help="annotations or names of the videos the release has seen")
     parser.add_argument("--settings", default="{}", help="JSON, e.g. '{\"final_relu\": true}'")
     values = vars(parser.parse_args())
     try:

@@ -74,11 +74,15 @@ def _load(job: InferenceJob, facts: DatasetFacts) -> tuple[Any, Any, Any]:
 
     from methods.runtime import data  # noqa: F401 - registers LoadFrame
     from methods.runtime.determinism import configure_torch
+    from methods.runtime.exposure import seen_by
     from methods.runtime.weights import load_weights, require_meta
 
     state, meta = load_weights(job.weights)
     expected = {"method": job.method, "backbone": job.backbone, "scale": job.scale, "classes": list(facts.classes)}
     require_meta(job.weights, meta, expected | {"category_ids": list(facts.category_ids)})
+    known = seen_by(meta, facts)
+    if job.seen is not None:
+        write_json(job.seen, known.to_dict(), indent=1)
     if job.devices and not torch.cuda.is_available():
         raise ConfigError(f"{job.method}: inference asks for a GPU, but PyTorch sees none on this machine.")
     register_all_modules(init_default_scope=True)

@@ -75,6 +75,7 @@ class InferenceJob:
         speed: Output, frames per second and peak memory.
         settings: Overrides of the method's inference settings, e.g. ``{"score_threshold": 0.01}``.
         devices: 0 runs on the CPU, otherwise on one GPU.
+        seen: Output, what the weights saw of the split's videos in training (``mindthegap.data.lineage.Seen``).
         save_queries: Whether the query embeddings are written too, to ``queries``.
     """
 
@@ -88,6 +89,7 @@ class InferenceJob:
     speed: Path
     settings: dict[str, Any] = field(default_factory=dict)
     devices: int = 0
+    seen: Path | None = None
     save_queries: bool = False
 
     @property

@@ -27,6 +27,7 @@ from methods.runtime import checkpoints, registry  # noqa: E402
 from methods.runtime.checkpoints import discard_checkpoints, latest_good_checkpoint, prepare_work_dir  # noqa: E402
 from methods.runtime.data import FrameError  # noqa: E402
 from methods.runtime.determinism import configure_torch  # noqa: E402
+from methods.runtime.exposure import trained_videos  # noqa: E402
 from methods.runtime.facts import DatasetFacts, read_facts  # noqa: E402
 from methods.runtime.fingerprint import digest, library_versions, training_fingerprint  # noqa: E402
 from methods.runtime.hooks import HistoryHook  # noqa: E402
@@ -218,6 +219,7 @@ def _write_outputs(
         "seed": job.seed,
         "dataset": facts.dataset,
         "dataset_sha256": facts.sha256,
+        "trained_videos": trained_videos(facts, job.init_weights),
         "classes": list(facts.classes),
         "category_ids": list(facts.category_ids),
         "identities": facts.identities,

@@ -85,7 +85,7 @@ def test_the_written_list_draws_the_same_split_again(tmp_path):
 def test_names_come_from_known_files_only(tmp_path):
     for name, text, message in (
         ("a.txt", "# nothing\n", "names no video"),
-        ("a.json", "[]", "names no videos in a known way"),
+        ("a.json", "[]", "is a list of 0 entries, not a JSON object"),
         ("b.json", '{"videos": [{}]}', "names no videos in a known way"),
     ):
         (tmp_path / name).write_text(text)

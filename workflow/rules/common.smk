@@ -58,6 +58,7 @@ def targets(kind):
         "contact_sheets": [f"{OUT}/contact_sheets/{name}.png" for name in SCALE.datasets],
         "weights": [f"{OUT}/runs/{cell.path}/weights.pth" for cell in EXPERIMENTS if trains(cell.dataset)],
         "predictions": [f"{OUT}/predictions/{cell.path}.json" for cell in EXPERIMENTS],
+        "seen": [f"{OUT}/predictions/{cell.path}.seen.json" for cell in EXPERIMENTS],
         "gaps": gaps,
         "tracks": [path.replace("gaps.json", "tracks.parquet") for path in gaps],
         "paper": [f"{OUT}/paper/{item}/{item}.{suffix}" for item in SCALE.paper for suffix in FIGURE_SUFFIXES],
@@ -87,6 +88,14 @@ def initial_weights_of(wildcards):
     """The pretraining that a training starts from, if one serves its method."""
     name = SCALE.pretraining_of(wildcards.method)
     return f"{OUT}/pretraining/{name}/{wildcards.backbone}/weights.pth" if name else []
+
+
+def seen_of(wildcards):
+    """What the weights behind predictions have seen of the videos; published predictions may come without it."""
+    name = f"predictions/{wildcards.dataset}/{wildcards.method}-{wildcards.backbone}/{wildcards.seed}.seen.json"
+    if CONFIG.entry == "oracle" and not (Path(CONFIG.published) / name).is_file():
+        return []
+    return f"{OUT}/{name}"
 
 
 def ask(stage, name):

@@ -9,6 +9,7 @@ rule predict_tracks:
     output:
         predictions=f"{OUT}/predictions/{{dataset}}/{{method}}-{{backbone}}/{{seed}}.json",
         speed=f"{OUT}/predictions/{{dataset}}/{{method}}-{{backbone}}/{{seed}}.speed.json",
+        seen=f"{OUT}/predictions/{{dataset}}/{{method}}-{{backbone}}/{{seed}}.seen.json",
     log:
         f"{OUT}/logs/predictions/{{dataset}}/{{method}}-{{backbone}}/{{seed}}.log",
     benchmark:

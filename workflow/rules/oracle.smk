@@ -15,6 +15,7 @@ rule diagnose_predictions:
     input:
         ground_truth=f"{OUT}/datasets/{{dataset}}/diagnostic.json",
         predictions=f"{OUT}/predictions/{{dataset}}/{{method}}-{{backbone}}/{{seed}}.json",
+        seen=seen_of,
     output:
         **{
             key: f"{OUT}/oracle/{{dataset}}/{{method}}-{{backbone}}/{{seed}}/{name}"
@@ -37,6 +38,7 @@ rule diagnose_predictions:
             "src/mindthegap/formats",
             "src/mindthegap/evaluation",
             "src/mindthegap/oracle",
+            "src/mindthegap/data/lineage.py",
             "src/mindthegap/diagnosis",
             "src/mindthegap/failures",
             "src/mindthegap/strata",

@@ -28,6 +28,7 @@ rule publish:
     input:
         weights=targets("weights"),
         predictions=targets("predictions"),
+        seen=targets("seen"),
         gaps=targets("gaps"),
         tracks=targets("tracks"),
     output:

@@ -14,6 +14,11 @@ if IMPORTED:
     except MindTheGapError as error:
         stop(error)
 
+# What the weights behind published predictions have seen; not everybody says it, and then every number warns.
+if CONFIG.entry == "oracle":
+    names = [path.removeprefix(f"{OUT}/") for path in targets("seen")]
+    IMPORTED_NAMES += [name for name in names if Path(CONFIG.published, name).is_file()]
+
 
 rule import_published_file:
     input:

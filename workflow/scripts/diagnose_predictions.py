@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 def main() -> None:
     """Writes the oracle folder and prints the gap table."""
     from mindthegap import diagnose
+    from mindthegap.data.lineage import Seen
+    from mindthegap.files import read_json
 
+    told = snakemake.input.get("seen")
+    seen = Seen.from_dict(read_json(told)) if told else Seen(None, 0, "the published predictions do not say")
     settings = snakemake.params.settings
     diagnosis = diagnose(
         snakemake.input.ground_truth,
@@ -26,6 +30,7 @@ def main() -> None:
         bootstrap=settings["bootstrap"],
         seed=settings["seed"],
         workers=snakemake.threads,
+        trained_on=seen,
     )
     diagnosis.write(Path(snakemake.output.gaps).parent)
     print(diagnosis)

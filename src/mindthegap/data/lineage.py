@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mindthegap.errors import InputError
-from mindthegap.files import read_json, read_text
+from mindthegap.files import read_text
 from mindthegap.formats.model import video_name
 
 _YOUTUBE_ID = re.compile(r"([\w-]{11})(?:[_.-]\d+)*", re.ASCII)
@@ -93,7 +93,9 @@ def read_names(path: str | Path) -> list[str]:
         InputError: The file is missing, or names no video.
     """
     if Path(path).suffix == ".json":
-        names = _names_in_json(path, read_json(path))
+        from mindthegap.data.source import read_header  # large annotations must not be in memory as a whole
+
+        names = _names_in_json(path, read_header(path))
     else:
         lines = (line.split("#", 1)[0].strip().rstrip("/") for line in read_text(path, "text").splitlines())
         names = [line for line in lines if line]

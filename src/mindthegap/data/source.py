@@ -119,6 +119,16 @@ def read_source(path: str | Path, *, progress: bool = True) -> Source:
     return Source(path, file, text, header, pieces, ground_truth, {key: n for key, n in filled.items() if n})
 
 
+def read_header(path: str | Path) -> dict[str, Any]:
+    """Everything but the annotations of a YouTube-VIS JSON, unchecked.
+
+    Raises:
+        InputError: The file is missing, or no JSON object.
+    """
+    path, text = _read(path, progress=False)
+    return _scan(path, text)[0]
+
+
 def _read(path: str | Path, progress: bool) -> tuple[Path, str]:
     """The file's name for messages and its text."""
     place = locate(path)

@@ -77,8 +77,10 @@ def diagnose(
 
 def _seen(ground_truth: GroundTruth, trained_on: str | Path | Seen | None) -> Seen | None:
     """What the weights have seen of the diagnosed videos, as far as the caller knows."""
-    if trained_on is None or isinstance(trained_on, Seen):
-        return trained_on
+    if trained_on is None:
+        return None
+    if isinstance(trained_on, Seen):
+        return replace(trained_on, of=len(ground_truth.videos))
     return seen((video.name for video in ground_truth.videos), read_names(trained_on), Path(trained_on).name)
 
 

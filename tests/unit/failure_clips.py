@@ -27,6 +27,7 @@ BOXES = {  # x, y, width, height
     "X": (4, 0, 6, 6),  # a third on A: mixed
     "t": (0, 0, 2, 2),  # what is left of A when something stands before it
     "N": (2, 2, 6, 6),  # stands before A
+    "n": (2, 2, 3, 4),  # a third of that, far away
 }
 
 

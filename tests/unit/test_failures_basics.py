@@ -109,6 +109,13 @@ def test_occlusion_of_an_unlabelled_object_needs_another_in_its_place():
     assert occlusion_intervals(hidden.video(), 0, DEFAULTS) == ()
 
 
+def test_objects_that_are_far_away_together_do_not_hide_each_other():
+    far = clip(["t3A12", "n3N12"], ["A15"])
+    assert occlusion_intervals(far.video(), 0, DEFAULTS, far.geometry().boxes) == ()
+    passing = clip(["t3A12", "N3n12"], ["A15"])
+    assert occlusion_intervals(passing.video(), 0, DEFAULTS, passing.geometry().boxes) == ((0, 2, "shrunk"),)
+
+
 def test_official_match_goes_by_score_and_lets_crowds_absorb():
     rows = [("S6", [(1, 0.9)]), ("A6", [(1, 0.8)]), ("B6", [(1, 0.7)]), ("B6", [(1, 0.6)]), ("C6", [(2, 0.5)])]
     match = official_match(clip(["A6", "B6", "C6"], rows, crowd=(1,)).video())

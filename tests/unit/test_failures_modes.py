@@ -112,6 +112,11 @@ CLIPS: dict[str, tuple[Clip, list[str], str | None]] = {
         ["lost_after_occlusion permanent 9 19 101", "early_death detection 6 19 101"],
         "lost_after_occlusion",
     ),
+    "lost before it was hidden": (
+        clip(["A12.3A5"], ["A6.14"]),
+        ["early_death detection 6 19 101"],
+        "early_death",
+    ),
     "overstay": (clip(["A10.10"], ["A20"]), ["overstay after_exit 10 19 101"], "overstay"),
     "overstay in a gap": (clip(["A7.6A7"], ["A20"]), ["overstay in_absence 7 12 101"], "overstay"),
     "class error": (clip(["A20"], [("A20", [(2, 0.9)])]), ["class_error unlisted 0 19 101"], "class_error"),
@@ -163,6 +168,7 @@ MIRRORS: dict[str, tuple[list[str], str]] = {
     "retreat": (["identity_switch rebirth 8 9 101"], "identity_switch"),
     "lost, recovered": (["fragmentation detection 10 20 101"], "fragmentation"),
     "lost for good": (["late_birth detection 0 13 101"], "late_birth"),
+    "lost before it was hidden": (["late_birth detection 0 13 101"], "late_birth"),
     "class flip": (["class_flip to_right 8 9 101", "identity_switch rebirth 8 9 101"], "class_flip"),
     "drift": (
         ["drift look_alike 9 10 102", "identity_switch other 9 10 102", "late_birth detection 0 9 101"],

@@ -46,7 +46,7 @@ def occlusion_intervals(
     if levels is not None:
         flags["severe"] = inside & np.array([level == "severe_occlusion" for level in levels], dtype=bool)
     elif boxes is not None:
-        flags["shrunk"] = _shrunk(area, boxes, index, thresholds)
+        flags["shrunk"] = _shrunk(video.object_area, boxes, index, thresholds)
     hidden = np.logical_or.reduce(list(flags.values()))
     return tuple(
         Occlusion(
@@ -56,23 +56,39 @@ def occlusion_intervals(
     )
 
 
-def _shrunk(area: np.ndarray, boxes: np.ndarray, index: int, thresholds: FailureThresholds) -> np.ndarray:
+def _shrunk(areas: np.ndarray, boxes: np.ndarray, index: int, thresholds: FailureThresholds) -> np.ndarray:
     """Frames ``bool [T]`` where the object is small for its neighbourhood and another object stands in its place.
 
     Its place is its box in the nearest frame in which it is not small; the other's box must cover as many pixels of
-    it as ``shrink_cover`` of the lost area.
+    it as ``shrink_cover`` of the lost area. An object that is small in the same frame hides nothing: the two are far
+    from the camera, as a rider and a motorbike that come near.
+
+    Args:
+        areas: Pixels of all objects ``[T, G]``.
+        boxes: Their boxes ``[T, G, 4]``.
+        index: The object.
+        thresholds: The rule's numbers.
     """
-    median = _running_median(area, thresholds.shrink_window)
-    small = (area > 0) & (area < thresholds.shrink_share * median)
+    median = _running_median(areas[:, index], thresholds.shrink_window)
+    area = areas[:, index]
+    small = _small(area, median, thresholds)
     full = np.flatnonzero((area > 0) & ~small)
     shrunk = np.zeros(len(area), dtype=bool)
-    others = np.delete(np.arange(boxes.shape[1]), index)
+    if not small.any() or not full.size:
+        return shrunk
+    others = [other for other in range(boxes.shape[1]) if other != index]
+    medians = {other: _running_median(areas[:, other], thresholds.shrink_window) for other in others}
     for frame in np.flatnonzero(small).tolist():
-        if full.size and others.size:
-            place = boxes[full[np.argmin(np.abs(full - frame))], index]
-            lost = median[frame] - area[frame]
-            shrunk[frame] = _overlap(place, boxes[frame, others]).max() >= thresholds.shrink_cover * lost
+        near = [g for g in others if not _small(areas[frame, g], medians[g][frame], thresholds)]
+        place = boxes[full[np.argmin(np.abs(full - frame))], index]
+        covered = _overlap(place, boxes[frame, near]).max(initial=0.0)
+        shrunk[frame] = covered > 0 and covered >= thresholds.shrink_cover * (median[frame] - area[frame])
     return shrunk
+
+
+def _small(area: np.ndarray, median: np.ndarray, thresholds: FailureThresholds) -> np.ndarray:
+    """Where a visible object has less than ``shrink_share`` of its usual pixels."""
+    return np.asarray((area > 0) & (area < thresholds.shrink_share * median))
 
 
 def _running_median(area: np.ndarray, reach: int) -> np.ndarray:

@@ -61,8 +61,9 @@ def _hit_objects(scene: Scene) -> Iterator[tuple[int, int, int, int]]:
 def find_losses(scene: Scene) -> Iterator[Finding]:
     """Objects carried before an occlusion and not carried in the first present frames after it.
 
-    The scope reaches from the last hit before to the next hit after, or to the object's end. An occlusion within
-    the scope of an earlier loss starts no loss of its own.
+    An object that was missed for ``min_run`` present frames already before it was hidden was not lost by that. The
+    scope reaches from the last hit before to the next hit after, or to the object's end. An occlusion within the scope
+    of an earlier loss starts no loss of its own.
     """
     window = scene.thresholds.window
     for index in scene.objects:
@@ -73,7 +74,8 @@ def find_losses(scene: Scene) -> Iterator[Finding]:
             awaited = after[:window]
             if occlusion.start <= lost_until or not before.size or len(awaited) < scene.thresholds.min_run:
                 continue
-            if not (scene.carrier[awaited, index] < 0).all():
+            lost_before = scene.present[before[-1] + 1 : occlusion.start, index].sum() >= scene.thresholds.min_run
+            if lost_before or not (scene.carrier[awaited, index] < 0).all():
                 continue
             later = hits[hits > awaited[-1]]
             lost_until = int(later[0]) - 1 if later.size else int(after[-1])

@@ -99,7 +99,7 @@ class AssociationLayer(nn.Module):
 class AssociationLayers(nn.Module):
     """The layers with a norm behind each; everything with more than one axis starts Xavier-uniform.
 
-    That includes the gates and the value bias of the local attention, whose constructors' 1 and 0 do not survive (official).
+    That includes the gates and the local value bias, whose constructors' 1 and 0 do not survive (official).
     """
 
     def __init__(self, count: int, channels: int, **options: Any) -> None:

@@ -46,7 +46,8 @@ class FolderSplit(Section):
         None, description="YouTube-VIS JSON of the diagnosed videos; then all videos of 'annotations' are trained on."
     )
     diagnostic_frames: str | None = Field(
-        None, description="Folder with the frames of diagnostic_annotations, if it is not the one in 'frames'."
+        None,
+        description="Folder or archive with the frames of diagnostic_annotations, if it is not that in 'frames'.",
     )
 
     @model_validator(mode="after")
@@ -66,8 +67,13 @@ class FolderDataset(Section):
     """Real data as its owner hands it out: a folder with frames and a YouTube-VIS JSON."""
 
     kind: Literal["folder"] = Field(description="Frames and annotations on this machine.")
-    frames: str = Field(description="Folder that the file_names in the annotations are relative to.")
-    annotations: str = Field(description="YouTube-VIS JSON (2019, 2021, OVIS, or anybody's) with ground truth.")
+    frames: str = Field(
+        description="Folder that the file_names in the annotations are relative to, or the archive (zip, tar) that "
+        "holds it; <archive>/<folder> if it holds several."
+    )
+    annotations: str = Field(
+        description="YouTube-VIS JSON (2019, 2021, OVIS, or anybody's) with ground truth, or the archive that holds it."
+    )
     title: str | None = Field(None, description="Name in figures and tables; the dataset's key if left out.")
     split: FolderSplit | None = Field(
         None, description="Which videos are diagnosed; 15 % if left out, all of them with weights_from."

@@ -1,4 +1,20 @@
 # Data into the contract: <split>.json, frames/, manifest.json; results/<scale>/datasets/<dataset>/.
+# Every configured dataset can be prepared by naming its files, whether or not the scale lists it.
+
+
+def configured(kind, *, trained):
+    """A wildcard constraint: names of the datasets of one kind that are trained on, or that borrow weights."""
+    return one_of(name for name, spec in CONFIG.datasets.items() if spec.kind == kind and trains(name) == trained)
+
+
+DATASET_TABLES = (
+    []
+    if CONFIG.entry == "figures"
+    else [
+        f"{OUT}/datasets/statistics.csv",
+        *(f"{OUT}/datasets/{name}/strata_{unit}.parquet" for name in DATASETS for unit in ("videos", "objects")),
+    ]
+)
 
 
 rule render_dataset:
@@ -12,7 +28,7 @@ rule render_dataset:
     benchmark:
         f"{OUT}/benchmarks/datasets/{{dataset}}.jsonl"
     wildcard_constraints:
-        dataset=one_of(filter(trains, SYNTHETIC)),
+        dataset=configured("synthetic", trained=True),
     conda:
         "../../envs/mindthegap.yaml"
     threads: ask("dataset", "cpus")
@@ -36,7 +52,7 @@ use rule render_dataset as render_diagnostic_dataset with:
         manifest=f"{OUT}/datasets/{{dataset}}/manifest.json",
         frames=directory(f"{OUT}/datasets/{{dataset}}/frames"),
     wildcard_constraints:
-        dataset=one_of(name for name in SYNTHETIC if not trains(name)),
+        dataset=configured("synthetic", trained=False),
 
 
 # Frames of an archive are unpacked into the undeclared folder unpacked/ beside the outputs: Snakemake deletes declared
@@ -53,7 +69,7 @@ rule prepare_folder:
     benchmark:
         f"{OUT}/benchmarks/datasets/{{dataset}}.jsonl"
     wildcard_constraints:
-        dataset=one_of(filter(trains, FOLDERS)),
+        dataset=configured("folder", trained=True),
     conda:
         "../../envs/mindthegap.yaml"
     threads: ask("dataset", "cpus")
@@ -75,7 +91,71 @@ use rule prepare_folder as prepare_diagnostic_folder with:
         diagnostic=f"{OUT}/datasets/{{dataset}}/diagnostic.json",
         manifest=f"{OUT}/datasets/{{dataset}}/manifest.json",
     wildcard_constraints:
-        dataset=one_of(name for name in FOLDERS if not trains(name)),
+        dataset=configured("folder", trained=False),
+
+
+use rule prepare_folder as prepare_stills with:
+    input:
+        lambda wildcards: [file for file in [CONFIG.datasets[wildcards.dataset].annotations] if Path(file).is_file()],
+    wildcard_constraints:
+        dataset=configured("coco", trained=True),
+    message:
+        "Turning stills into videos of one frame: {wildcards.dataset}"
+
+
+rule measure_strata:
+    input:
+        diagnostic=f"{OUT}/datasets/{{dataset}}/diagnostic.json",
+    output:
+        videos=f"{OUT}/datasets/{{dataset}}/strata_videos.parquet",
+        objects=f"{OUT}/datasets/{{dataset}}/strata_objects.parquet",
+    log:
+        f"{OUT}/logs/strata/{{dataset}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/strata/{{dataset}}.jsonl"
+    wildcard_constraints:
+        dataset=one_of(CONFIG.datasets),
+    conda:
+        "../../envs/mindthegap.yaml"
+    threads: ask("oracle", "cpus")
+    resources:
+        mem_mb=ask("oracle", "mem_mb"),
+        runtime=ask("oracle", "runtime"),
+        cpus_per_task=ask("oracle", "cpus"),
+    params:
+        code=code("src/mindthegap/strata", "src/mindthegap/formats"),
+    message:
+        "Measuring what the videos and objects of {wildcards.dataset} are like"
+    script:
+        "../scripts/measure_strata.py"
+
+
+rule tabulate_datasets:
+    input:
+        manifests=targets("datasets"),
+        diagnostics=[path.replace("manifest.json", "diagnostic.json") for path in targets("datasets")],
+    output:
+        report(
+            f"{OUT}/datasets/statistics.csv",
+            caption="../report/dataset_statistics.rst",
+            category="Data",
+            labels={"dataset": "all", "item": "statistics"},
+        ),
+    log:
+        f"{OUT}/logs/datasets/statistics.log",
+    benchmark:
+        f"{OUT}/benchmarks/datasets/statistics.jsonl"
+    conda:
+        "../../envs/mindthegap.yaml"
+    resources:
+        mem_mb=ask("oracle", "mem_mb"),
+        runtime=ask("oracle", "runtime"),
+    params:
+        code=code("src/mindthegap/data", "src/mindthegap/evaluation"),
+    message:
+        "Putting the datasets beside the published ones"
+    script:
+        "../scripts/tabulate_datasets.py"
 
 
 rule draw_contact_sheet:
@@ -93,6 +173,8 @@ rule draw_contact_sheet:
         f"{OUT}/logs/contact_sheets/{{dataset}}.log",
     benchmark:
         f"{OUT}/benchmarks/contact_sheets/{{dataset}}.jsonl"
+    wildcard_constraints:
+        dataset=one_of(CONFIG.datasets),
     conda:
         "../../envs/mindthegap.yaml"
     resources:

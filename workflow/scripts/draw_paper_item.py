@@ -22,6 +22,8 @@ def main() -> None:
         "output": str(Path(executed).with_suffix("")),
         "title": snakemake.params.title,
     }
+    if snakemake.params.points:
+        parameters |= {"points": dict(snakemake.params.points), "manifests": list(snakemake.input.manifests)}
     run_notebook(Path(snakemake.input.notebook), Path(executed), parameters, Path(snakemake.log.notebook))
 
 

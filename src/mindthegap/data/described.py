@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mindthegap.data.statistics import PUBLISHED
-from mindthegap.formats import OCCLUSION_LEVELS
+from mindthegap.files import atomic_path, read_json
+from mindthegap.formats import OCCLUSION_LEVELS, read_ground_truth
+from mindthegap.progress import track
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -42,6 +45,32 @@ def describe_manifests(manifests: Iterable[Mapping[str, Any]], *, published: boo
         ]
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     return frame.astype(dict.fromkeys(("videos", "objects", "masks"), "int64"))
+
+
+def write_statistics(
+    manifests: Sequence[str | Path], diagnostics: Sequence[str | Path], out_csv: str | Path, *, progress: bool = True
+) -> None:
+    """Writes `describe_manifests` as CSV, with ``linking_AP`` of the diagnostic splits (`mindthegap.data.linking`).
+
+    Args:
+        manifests: Manifests of prepared datasets.
+        diagnostics: Their ``diagnostic.json``, in the same order.
+        out_csv: Table to write.
+        progress: Whether to show it on standard error.
+
+    Raises:
+        InputError: A file cannot be used.
+    """
+    from mindthegap.data.linking import linking_ap
+
+    contents = [read_json(path) for path in manifests]
+    table = describe_manifests(contents)
+    pairs = track(zip(contents, diagnostics, strict=True), "linking by overlap", len(contents), enabled=progress)
+    scores = {content["dataset"]: linking_ap(read_ground_truth(path)) for content, path in pairs}
+    diagnosed = table["split"] == "diagnostic"
+    table.insert(len(table.columns) - 1, "linking_AP", table["dataset"].map(scores).where(diagnosed).round(1))
+    with atomic_path(out_csv) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n")
 
 
 def _rows(content: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -24,7 +24,7 @@ class _Track:
 
 
 def linking_ap(ground_truth: GroundTruth) -> float | None:
-    """AP (0-100) of `overlap_linking`: near 100 where association is easy, lower where it must be learnt; None of nothing.
+    """AP (0-100) of `overlap_linking`: near 100 where linking is easy, lower where it must be learnt; None of nothing.
 
     Args:
         ground_truth: Checked ground truth.

@@ -13,13 +13,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from mindthegap.errors import MindTheGapError
+from mindthegap.plots.lines import LINES, count_range, draw_line, mean_interval, method_name
 from mindthegap.plots.style import (
     FULL_WIDTH_INCHES,
     GAPS,
     dataset_label,
     mark_contaminated,
     mark_synthetic,
-    method_label,
     paper_order,
     paper_style,
     plain_text,
@@ -37,9 +37,6 @@ _COLUMNS = (
     "hits_tracking",
     "hits_classification",
 )
-# Okabe & Ito without yellow, which is lost on white; a marker each, so that the lines survive grey print.
-_LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 
 def track_table(tracks: Iterable[str | Path]) -> pd.DataFrame:
@@ -86,7 +83,7 @@ def length_frame(tracks: pd.DataFrame, bins: int = 4) -> pd.DataFrame:
     Returns:
         One row per dataset, method, backbone and bin: ``length_from, length_to`` (annotated frames), ``videos,
         objects, seeds, synthetic, contaminated``, and ``tracking, classification, segmentation`` in points (0-100),
-        mean over seeds.
+        mean over seeds, each with ``_low`` and ``_high`` (95 % bootstrap over videos; NaN for a lone video).
     """
     videos = tracks.drop_duplicates(["dataset", "video_id"])
     edges = length_edges(videos["video_length"], bins)
@@ -106,7 +103,9 @@ def length_frame(tracks: pd.DataFrame, bins: int = 4) -> pd.DataFrame:
         row |= {"objects": group[["video_id", "object_id"]].drop_duplicates().shape[0]}
         row |= {"seeds": group["seed"].nunique(dropna=False), "synthetic": bool(group["synthetic"].any())}
         row |= {"contaminated": bool(group["contaminated"].any()) if "contaminated" in group else False}
-        row |= {gap: float(group[gap].mean()) for gap in GAPS}
+        for gap in GAPS:
+            low, high = mean_interval(group["video_id"], group[gap])
+            row |= {gap: float(group[gap].mean()), f"{gap}_low": low, f"{gap}_high": high}
         rows.append(row)
     rows.sort(key=lambda row: (paper_order(row["dataset"], row["method"], row["backbone"]), row["length_from"]))
     return pd.DataFrame(rows)
@@ -126,7 +125,7 @@ def gap_vs_length(tracks: pd.DataFrame, bins: int = 4) -> Figure:
     datasets = list(dict.fromkeys(shares["dataset"]))
     spans = sorted(set(zip(shares["length_from"], shares["length_to"], strict=True)))
     methods = sorted(set(shares["method"]), key=lambda method: paper_order("", method))
-    names = [_method_name(method, shares) for method in methods]
+    names = [method_name(method, shares) for method in methods]
     several = shares["backbone"].nunique() > 1
     with paper_style():
         height = 0.75 + 1.55 * len(datasets)
@@ -136,16 +135,19 @@ def gap_vs_length(tracks: pd.DataFrame, bins: int = 4) -> Figure:
         for line, dataset in enumerate(datasets):
             for axes, gap in zip(panels[line], GAPS, strict=True):
                 _draw_lines(axes, shares[shares["dataset"] == dataset], gap, methods, names, spans)
+            _write_counts(panels[line][-1], shares[shares["dataset"] == dataset], spans)
             panels[line][0].set_ylabel(f"{plain_text(dataset_label(dataset))}\npoints per object".lstrip())
         for axes, gap in zip(panels[0], GAPS, strict=True):
-            axes.set_title(f"{gap} share", loc="left", fontweight="bold")
+            axes.set_title(f"{gap} share", loc="left", fontweight="bold", pad=10)  # counts stand below
         for axes, gap in zip(panels[-1], GAPS, strict=True):
             axes.set_xlabel("video length (annotated frames)")
             axes.set_ylim(bottom=min(0.0, float(shares[gap].min())))
         handles = {line.get_label(): line for axes in panels.flat for line in axes.lines if line.get_marker() != "None"}
         shown = [name for name in names if name in handles]
         figure.legend([handles[name] for name in shown], shown, loc="outside upper center", ncols=4)
-        note = "share of the ten IoU thresholds per object (recall, not AP); bins: quantiles of video length"
+        note = (
+            "share of the ten IoU thresholds per object (recall, not AP); bars: 95 % over videos; above: videos/objects"
+        )
         if several:
             note += "; thin: single backbones"
         figure.text(0.005, 0.005, note, ha="left", va="bottom", fontsize=7, color="#555555")
@@ -154,29 +156,36 @@ def gap_vs_length(tracks: pd.DataFrame, bins: int = 4) -> Figure:
     return figure
 
 
-def _method_name(method: str, shares: pd.DataFrame) -> str:
-    """Name in the legend, with the backbone when the method was run with one only; a star warns of its weights."""
-    own = shares[shares["method"] == method]
-    backbones = set(own["backbone"])
-    name = plain_text(method_label(method, backbones.pop() if len(backbones) == 1 else ""))
-    return name + " *" * bool(own["contaminated"].any())
-
-
 def _draw_lines(
     axes: Axes, shares: pd.DataFrame, gap: str, methods: list[str], names: list[str], spans: list[tuple[int, int]]
 ) -> None:
     """Draws one panel; a bin without videos of this dataset interrupts the line."""
     for place, (method, name) in enumerate(zip(methods, names, strict=True)):
         part = shares[shares["method"] == method]
-        table = part.pivot_table(index="backbone", columns=["length_from", "length_to"], values=gap)
-        table = table.reindex(columns=pd.MultiIndex.from_tuples(spans))
-        look: dict[str, Any] = {"color": _LINES[place % len(_LINES)]}
-        if len(table) > 1:
-            axes.plot(range(len(spans)), table.to_numpy().T, linewidth=0.6, alpha=0.45, **look)
-        if len(table):
-            marker = _MARKERS[place % len(_MARKERS)]
-            axes.plot(range(len(spans)), table.mean().to_numpy(), marker=marker, markersize=3.6, label=name, **look)
+        if part.empty:
+            continue
+        centre, low, high = (_at(part, f"{gap}{end}", spans) for end in ("", "_low", "_high"))
+        if len(centre) > 1:  # several backbones have no common interval
+            axes.plot(range(len(spans)), centre.T, linewidth=0.6, alpha=0.45, color=LINES[place % len(LINES)])
+            low = high = centre * np.nan
+        values = np.stack([pd.DataFrame(rows).mean().to_numpy() for rows in (centre, low, high)])
+        draw_line(axes, place, len(methods), values, name)
     axes.grid(axis="y")
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.set_xticks(range(len(spans)), [f"{a}–{b}" if a < b else f"{a}" for a, b in spans])
-    axes.set_xlim(-0.25, len(spans) - 0.75)
+    axes.set_xlim(-0.35, len(spans) - 0.65)
+
+
+def _at(part: pd.DataFrame, column: str, spans: list[tuple[int, int]]) -> np.ndarray:
+    """One row per backbone, one column per bin; NaN where a bin is empty. float64 [backbones, bins]."""
+    table = part.pivot(index="backbone", columns=["length_from", "length_to"], values=column)
+    return np.asarray(table.reindex(columns=pd.MultiIndex.from_tuples(spans)), dtype=np.float64)
+
+
+def _write_counts(axes: Axes, shares: pd.DataFrame, spans: list[tuple[int, int]]) -> None:
+    """Numbers of videos and objects of each bin, above the panel."""
+    for place, (first, last) in enumerate(spans):
+        part = shares[(shares["length_from"] == first) & (shares["length_to"] == last)]
+        text = f"{count_range(part['videos'])}/{count_range(part['objects'])}" if len(part) else "none"
+        style: dict[str, Any] = {"ha": "center", "va": "bottom", "fontsize": 5.5, "color": "#555555"}
+        axes.annotate(text, (place, 1.0), xycoords=("data", "axes fraction"), annotation_clip=False, **style)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mindthegap.data.staging import MANIFEST
-from mindthegap.errors import InputError
-from mindthegap.files import read_json
+from mindthegap.errors import InputError, MindTheGapError
+from mindthegap.files import read_json, read_text
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -63,6 +63,33 @@ def sweep_table(manifests: Iterable[str | Path]) -> DataFrame:
     rows = [row for path in manifests if (row := _row(Path(path))) is not None]
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     return frame.sort_values(["sweep", "wanted"], kind="stable", ignore_index=True)
+
+
+def configured_points(start: str | Path = ".") -> dict[str, dict[str, Any]]:
+    """Where each dataset of ``config.yaml``, here or in a folder above, stands in its sweep; as `sweep_points` says.
+
+    Raises:
+        MindTheGapError: There is no config.yaml, or it is not valid.
+    """
+    import yaml
+
+    from mindthegap.config import parse_config
+
+    here = Path(start).absolute()
+    for folder in (here, *here.parents):
+        if (folder / "config.yaml").is_file():
+            return sweep_points(parse_config(yaml.safe_load(read_text(folder / "config.yaml", "YAML"))).datasets)
+    raise MindTheGapError(f"There is no config.yaml in {here} or above, which says what the sweeps are.")
+
+
+def sweep_points(datasets: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """``name`` and ``knob`` of the sweep and the wanted ``value``, for the datasets that belong to one.
+
+    Args:
+        datasets: The section ``datasets`` of the configuration, as `mindthegap.config.parse_config` gives it.
+    """
+    points = {name: getattr(spec, "sweep", None) for name, spec in datasets.items()}
+    return {name: point.model_dump() for name, point in points.items() if point is not None}
 
 
 def _row(path: Path) -> dict[str, Any] | None:

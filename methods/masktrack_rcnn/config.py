@@ -149,7 +149,7 @@ def _model(backbone: Backbone, classes: int, training: dict[str, Any], testing: 
     return {
         "type": "GapMaskTrackRCNN",
         "data_preprocessor": recipes.PREPROCESSOR,
-        "detector": _detector(backbone, classes, training, testing),
+        "detector": detector(backbone, classes, training, testing),
         "track_head": _track_head(training),
         "symmetric_pairs": training["symmetric_pairs"],
         "association": {
@@ -179,7 +179,7 @@ def _head_norm(training: dict[str, Any]) -> dict[str, Any] | None:
     return {"type": "BN"} if training["head_norm"] else None
 
 
-def _detector(backbone: Backbone, classes: int, training: dict[str, Any], testing: dict[str, Any]) -> dict[str, Any]:
+def detector(backbone: Backbone, classes: int, training: dict[str, Any], testing: dict[str, Any]) -> dict[str, Any]:
     """Mask R-CNN as in mmdet's ``mask-rcnn_r50_fpn.py``, with MaskTrack R-CNN's sample counts."""
     channels = training["channels"]
     return {

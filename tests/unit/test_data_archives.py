@@ -1,5 +1,6 @@
 """Archives as they are handed out: the same outputs as from folders, and nothing that a hostile one asks for."""
 
+import errno
 import io
 import json
 import multiprocessing
@@ -71,6 +72,14 @@ def test_an_archive_gives_what_its_folder_gives(tmp_path, folder, name):
     assert packed["source"]["archives"][0]["file"] == str(archive)
     places = {"frames": f"{archive}/train/JPEGImages", "annotations": f"{archive}/train/gt.json"}
     assert _packed(tmp_path, archive, "inner", **places)["splits"] == plain["splits"]
+
+
+def test_a_wrong_folder_in_an_archive_is_named(tmp_path, folder):
+    archive = _pack(folder, tmp_path / "a.zip")
+    with pytest.raises(InputError, match=r"train/Images: is no folder in the archive; name .*a\.zip/train/JPEGImages"):
+        _packed(tmp_path, archive, "out", frames=f"{archive}/train/Images")
+    with pytest.raises(InputError, match=r"train/x\.json: is not in the archive; name one that is \(train/gt\.json\)"):
+        _packed(tmp_path, archive, "out", annotations=f"{archive}/train/x.json")
 
 
 def test_places_are_told_apart(tmp_path):
@@ -189,9 +198,31 @@ def test_bad_frames_in_an_archive_are_named(tmp_path, folder, data, message):
 def test_too_little_room_is_told_before_anything_is_written(tmp_path, folder, monkeypatch):
     archive = _pack(folder, tmp_path / "a.zip")
     monkeypatch.setattr(unpacking.shutil, "disk_usage", lambda path: _Free)
-    with pytest.raises(MindTheGapError, match=r"a\.zip needs .* GiB, but the disk has 0\.00 GiB left"):
+    with pytest.raises(MindTheGapError, match=r"a\.zip needs .* MiB, but the disk has 0\.0 MiB left"):
         _packed(tmp_path, archive, "out")
     assert not list((tmp_path / "out").rglob("*.jpg"))
+
+
+def test_a_disk_that_fills_up_is_one_sentence_and_a_second_run_continues(tmp_path, folder, monkeypatch):
+    archive = _pack(folder, tmp_path / "a.zip")
+    write_bytes, room = Path.write_bytes, [7]
+
+    def fill_up(path, data):
+        room[0] -= 1
+        if room[0] < 0:
+            write_bytes(path, data[: len(data) // 2])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write_bytes(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", fill_up)
+    with pytest.raises(MindTheGapError, match="the disk is full; free some space and start again"):
+        _packed(tmp_path, archive, "out")
+    left = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert len(left) == 7
+    assert all(path.suffix == ".jpg" for path in left)
+    room[0] = 10**6
+    assert _packed(tmp_path, archive, "out")["splits"]
+    assert room[0] == 10**6 - (len(list(folder.rglob("*.jpg"))) - 7)
 
 
 class _Free:

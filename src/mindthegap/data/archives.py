@@ -212,7 +212,8 @@ def annotations_member(archive: Archive, inner: str) -> str:
     if inner:
         if inner in archive.files:
             return inner
-        raise InputError(archive.path, inner, "is not in the archive", f"it holds {_some(found) or 'no .json at all'}")
+        remedy = f"name one that is ({_some(found)})" if found else "name the file or archive with the annotations"
+        raise InputError(archive.path, inner, "is not in the archive", remedy)
     if not found:
         raise InputError(archive.path, "", "holds no .json file", "name the file or archive with the annotations")
     if len(found) > 1:

@@ -23,7 +23,7 @@ from mindthegap.files import disk_errors
 from mindthegap.formats import Video
 from mindthegap.progress import track
 
-_GIB = 2**30
+_MIB = 2**20
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class _Frame:
     @property
     def most_bytes(self) -> int:
         """No file is larger than its pixels in 16 bits and a generous header."""
-        return 6 * self.width * self.height + 2**20
+        return 6 * self.width * self.height + _MIB
 
 
 def unpack_frames(
@@ -96,6 +96,9 @@ def _wanted(archive: Archive, inner: str, videos: Sequence[Video]) -> dict[str, 
         if fault:
             raise InputError(archive.path, "", f"a frame of the annotations, {fault.problem}", fault.remedy)
     prefix = f"{inner}/" if inner else _prefix(archive, frames[0].name)
+    if not any(name.startswith(prefix) for name in archive.files):
+        remedy = f"name {archive.path / _prefix(archive, frames[0].name)}"
+        raise InputError(archive.path, inner, "is no folder in the archive", remedy)
     missing = [frame.name for frame in frames if prefix + frame.name not in archive.files]
     if missing:
         others = f" (and {len(missing) - 1} more files)" if len(missing) > 1 else ""
@@ -129,8 +132,8 @@ def _require_room(archive: Archive, left: Iterable[str], wanted: Mapping[str, _F
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise MindTheGapError(
-            f"{folder}: unpacking {archive.path.name} needs {needed / _GIB:.2f} GiB, but the disk has "
-            f"{free / _GIB:.2f} GiB left; free some space, or choose another folder for results."
+            f"{folder}: unpacking {archive.path.name} needs {needed / _MIB:.1f} MiB, but the disk has "
+            f"{free / _MIB:.1f} MiB left; free some space, or choose another folder for results."
         )
 
 

@@ -1,4 +1,4 @@
-"""Renders a synthetic dataset, or checks and splits a real one."""
+"""Renders a synthetic dataset, checks and splits a real one, or makes videos of stills."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +20,10 @@ def main() -> None:
         from mindthegap.synth import render_dataset
 
         render_dataset(spec, folder, snakemake.wildcards.dataset, workers=snakemake.threads)
+    elif spec.kind == "coco":
+        from mindthegap.data.stills import prepare_stills
+
+        prepare_stills(spec, folder, snakemake.wildcards.dataset, workers=snakemake.threads)
     else:
         from mindthegap.data import prepare_folder
 

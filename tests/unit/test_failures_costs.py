@@ -158,6 +158,15 @@ def test_table_starts_with_the_agreed_columns():
     assert to_frame([]).dtypes.equals(frame.dtypes)
 
 
+def test_the_table_keeps_every_digit_of_64_bit_ids():
+    ids = {"video_id": -(2**63), "object_id": np.array([2**63 - 1, 2**63 - 2])}
+    video = replace(clip(["A9", "B9"], ["A9", "C9"]).video(), **ids)
+    frame = to_frame(find_failures(tables_of(video), [relink(video)]))
+    assert frame.object_id.isna().any()  # the background track's
+    assert 2**63 - 2 in frame.object_id.dropna().tolist()
+    assert frame.video_id.tolist() == [-(2**63)] * len(frame)
+
+
 def test_shares_by_mode_add_up_per_experiment():
     tables = random_tables(7)
     events = find_failures(tables, [relink(video) for video in tables.videos])

@@ -3,15 +3,14 @@
 The number of mutations is modest by default; ``MINDTHEGAP_FUZZ=10000`` sets it.
 """
 
-import copy
 import json
 import os
 import random
 import signal
-import string
 
 import numpy as np
 import pytest
+from mutations import damage, mutate
 from pycocotools import mask as coco_mask
 from vis_sets import make_set
 
@@ -21,71 +20,6 @@ from mindthegap.formats import Problems, check_ground_truth, check_results, read
 
 COUNT = int(os.environ.get("MINDTHEGAP_FUZZ", "400"))
 SECONDS = 10
-VALUES = [
-    *(None, True, False, 0, -1, 1, 2, 0.5, 1e308, 10**30, -(10**400), 2**31, 2**63),
-    *(float("nan"), float("inf"), "", "0", "\ud800", "a\nb", [], {}, [[]], [None], [1, 2, 3, 4], {"counts": "1"}),
-    *({"size": [2, 2], "counts": [4]}, {"size": [1, 1], "counts": "P"}, [[0, 0, 1, 0, 1, 1]], [0] * 50),
-]
-
-
-def places(value, path=()):
-    """Paths of all values inside a JSON value."""
-    yield path
-    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, entry in entries:
-        yield from places(entry, (*path, key))
-
-
-def get(value, path):
-    """The entry at ``path``."""
-    for key in path:
-        value = value[key]
-    return value
-
-
-def mutate(value, rng):
-    """Changes one to three places of a JSON value: replaced, deleted, copied, or a text or number disturbed."""
-    value = copy.deepcopy(value)
-    for _ in range(rng.randint(1, 3)):
-        every = list(places(value))[1:]
-        if not every:
-            return value
-        path = rng.choice(every)
-        holder, key = get(value, path[:-1]), path[-1]
-        kind = rng.randrange(5)
-        if kind == 0:
-            del holder[key]
-        elif kind == 1 and isinstance(holder, list):
-            holder.insert(key, copy.deepcopy(holder[key]))
-        elif kind == 2:
-            holder[key] = copy.deepcopy(get(value, rng.choice(every)))
-        elif kind == 3 and isinstance(holder[key], str | int | float) and not isinstance(holder[key], bool):
-            holder[key] = disturb(holder[key], rng)
-        else:
-            holder[key] = copy.deepcopy(rng.choice(VALUES))
-    return value
-
-
-def disturb(value, rng):
-    """A slightly different text or number."""
-    if not isinstance(value, str):
-        return value + rng.choice([-1, 1, 0.5, -value, value])
-    at = rng.randrange(len(value) + 1)
-    letter = rng.choice(string.printable + "ü\x00")
-    return value[:at] + rng.choice(["", letter, letter + value[at : at + 1]]) + value[at + 1 :]
-
-
-def damage(text, rng):
-    """Damages the bytes of a file: cut off, a byte flipped, a slice repeated."""
-    data = bytearray(text.encode("utf-8", "surrogatepass"))
-    at = rng.randrange(len(data))
-    kind = rng.randrange(3)
-    if kind == 0:
-        return bytes(data[:at])
-    if kind == 1:
-        data[at] ^= 1 << rng.randrange(8)
-        return bytes(data)
-    return bytes(data[:at] + data[max(0, at - rng.randrange(1, 60)) :])
 
 
 def reference_iou(row, entry):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -97,7 +98,7 @@ def gap_frame(strata: Iterable[StratumGaps]) -> pd.DataFrame:
 def whole_gaps(chain: Chain, bootstrap: Bootstrap | None) -> Iterator[StratumGaps]:
     """Everything as one stratum, then each IoU threshold (all objects), then each category that has an object.
 
-    ``low`` and ``high`` hold the threshold, or the category's id.
+    ``low`` and ``high`` hold the threshold. Categories of one name are told apart by their ids.
     """
     evaluations = {name: chain.levels[name].evaluation for name in LEVELS}
     counted = videos_by_category(evaluations["default"].matches)
@@ -112,6 +113,7 @@ def whole_gaps(chain: Chain, bootstrap: Bootstrap | None) -> Iterator[StratumGap
         samples = {name: values[:, place] for name, values in bootstrap.profiles.items()} if bootstrap else {}
         yield StratumGaps("iou_threshold", f"{iou:.2f}", iou, iou, "video", *sizes, points, samples)
     tables = {name: evaluation.per_category for name, evaluation in evaluations.items()}
+    names = Counter(entry["category"] for entry in tables["default"])
     for k, entry in enumerate(tables["default"]):
         number = entry["category_id"]
         if number in counted:
@@ -119,7 +121,8 @@ def whole_gaps(chain: Chain, bootstrap: Bootstrap | None) -> Iterator[StratumGap
             found = bootstrap.per_category[number][1] if bootstrap else {}
             samples = {name: values.mean(axis=1) for name, values in found.items()}
             sizes = len(counted[number]), entry["objects"], len(counted[number]), optimal
-            yield StratumGaps("category", entry["category"], number, number, "object", *sizes, points, samples)
+            name = entry["category"] if names[entry["category"]] == 1 else f"{entry['category']} ({number})"
+            yield StratumGaps("category", name, None, None, "object", *sizes, points, samples)
 
 
 def stratum_gaps(

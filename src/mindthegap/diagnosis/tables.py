@@ -79,7 +79,8 @@ def tracks_table(tables: OverlapTables, chain: Chain, keys: Keys) -> pd.DataFram
         columns["classification_gap_points"] = (reached["classification"] - reached["tracking"]) * value
         columns["segmentation_gap_points"] = (_THRESHOLDS - reached["classification"]) * value
         parts.append(pd.DataFrame(columns)[~video.object_crowd])
-    return with_keys(pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(), keys)
+    empty = pd.DataFrame({"synthetic": pd.Series(dtype=bool)})
+    return with_keys(pd.concat(parts, ignore_index=True) if parts else empty, keys)
 
 
 def _object_columns(video: VideoOverlaps, names: Mapping[int, str]) -> dict[str, Any]:

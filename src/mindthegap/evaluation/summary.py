@@ -91,7 +91,10 @@ class Evaluation:
 
         total = {"category_id": None, "category": "all", **{name: getattr(self, name) for name in HEADLINES}}
         total |= {"objects": self.counts["objects"], "tracks": self.counts["tracks"]}
-        return pd.DataFrame([*self.per_category, total])
+        frame = pd.DataFrame([*self.per_category, total])
+        # Beside a null, integers would become floats, which do not hold all 64-bit ids.
+        frame["category_id"] = pd.array([*(entry["category_id"] for entry in self.per_category), None], dtype="Int64")
+        return frame
 
     def per_video(self) -> list[dict[str, Any]]:
         """Each video's part in the AP, as far as one can be told.

@@ -98,8 +98,9 @@ def to_frame(
     import pandas as pd
 
     rows = [(dataset, method, backbone, seed, *_cells(event)) for event in events]
-    frame = pd.DataFrame(rows, columns=list(_COLUMNS))
-    return frame.astype(_COLUMNS)
+    # Column by column, as a column of integers and None would become floats, which do not hold all 64-bit ids.
+    columns = zip(_COLUMNS.items(), zip(*rows, strict=True) if rows else [()] * len(_COLUMNS), strict=True)
+    return pd.DataFrame({name: pd.array(values, dtype=kind) for (name, kind), values in columns})
 
 
 def _cells(event: Event) -> tuple[object, ...]:

@@ -157,7 +157,7 @@ def build_config(
     scratch = training["optimizer"] == "scratch"
     return Config(
         {
-            "model": networks.model(get_backbone(backbone), len(facts.classes), training, testing),
+            "model": networks.model(get_backbone(backbone), len(facts.classes), scale, training, testing),
             "train_pipeline": _clip_pipeline(training),
             "test_pipeline": recipes.frame_pipeline(training["image_scale"]),
             "sampler": {"type": "VideoSampler", "draws": training["draws"]},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, Literal
 
 import torch
@@ -84,10 +83,3 @@ class IdentityCondInstHead(GapCondInstHead):
             wanted[image, positive] = target[assignment.objects[image, positive]]
         count = reduce_mean(assignment.positive.sum().float()).clamp(min=1.0)
         return self.loss_id(locations.extra.flatten(0, 1), wanted.flatten(), avg_factor=count)
-
-
-def images_of(locations: Locations, images: slice) -> Locations:
-    """The predictions of some images of the batch."""
-    per_image = ("cls_logits", "distances", "centerness", "params")
-    extra = None if locations.extra is None else locations.extra[images]
-    return replace(locations, **{name: getattr(locations, name)[images] for name in per_image}, extra=extra)

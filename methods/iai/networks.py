@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from methods.masktrack_rcnn import config as masktrack
 from methods.runtime import condinst, recipes
 from methods.runtime.backbones import Backbone
 from mindthegap.errors import ConfigError
@@ -15,17 +16,17 @@ Settings = Mapping[str, Any]
 _LEVELS = {"c3": 1, "c4": 2, "c5": 3}
 
 
-def model(backbone: Backbone, classes: int, training: Settings, testing: Settings) -> Part:
+def model(backbone: Backbone, classes: int, scale: str, training: Settings, testing: Settings) -> Part:
     """The model of the settings' image model.
 
     Args:
         backbone: Entry of the table of backbones.
         classes: Number of classes.
+        scale: ``smoke``, ``demo`` or ``paper``.
         training: Resolved training settings.
         testing: Resolved inference settings.
     """
     level = _LEVELS[training["association_level"]]
-    parts = condinst.network(backbone, classes, dict(training))
     shared = {
         "identities": training["identities"],
         "level": level,
@@ -34,25 +35,39 @@ def model(backbone: Backbone, classes: int, training: Settings, testing: Setting
         "projector_channels": projector_channels(backbone, training),
         "rules": _rules(testing),
         "selection": _selection(testing),
-        "mask_threshold": testing["mask_threshold"],
         "data_preprocessor": _preprocessor(),
     } | {key: training[key] for key in ("heads_see", "append_new_in_training", "shuffle_identities")}
+    build = _condinst if training["image_model"] == "condinst" else _mask_rcnn
+    parts = build(backbone, classes, scale, training, testing)
     parts["neck"]["in_channels"][level] = associated_channels(backbone, training)
-    return {"type": "GapIAICondInst"} | shared | parts | {"bbox_head": _condinst_head(parts["bbox_head"], training)}
+    return shared | parts
 
 
-def _preprocessor() -> Part:
-    """The released configurations' statistics, which differ from mmdet's behind the decimal point."""
-    return recipes.PREPROCESSOR | {"mean": [123.68, 116.779, 103.939], "std": [58.393, 57.12, 57.375]}
-
-
-def _condinst_head(head: Part, training: Settings) -> Part:
-    return head | {
+def _condinst(backbone: Backbone, classes: int, scale: str, training: Settings, testing: Settings) -> Part:
+    parts = condinst.network(backbone, classes, dict(training))
+    parts["bbox_head"] |= {
         "type": "IdentityCondInstHead",
         "identities": training["identities"] if training["identification"] else 0,
         "id_convs": training["id_convs"],
         "id_loss": training["id_loss"],
     }
+    return {"type": "GapIAICondInst", "mask_threshold": testing["mask_threshold"]} | parts
+
+
+def _mask_rcnn(backbone: Backbone, classes: int, scale: str, training: Settings, testing: Settings) -> Part:
+    """The detector of MaskTrack R-CNN at the same scale, with the identity head."""
+    numbers = masktrack.TRAINING[scale] | {"channels": training["channels"]}
+    rules = {"score_threshold": testing["class_threshold"]}
+    parts = masktrack.detector(backbone, classes, numbers, dict(testing) | rules)
+    parts["roi_head"]["type"] = "IdentityRoIHead"
+    identities = training["identities"] if training["identification"] else 0
+    parts["roi_head"]["bbox_head"] |= {"type": "IdentityBoxHead", "identities": identities}
+    return parts | {"type": "GapIAIMaskRCNN"}
+
+
+def _preprocessor() -> Part:
+    """The released configurations' statistics, which differ from mmdet's behind the decimal point."""
+    return recipes.PREPROCESSOR | {"mean": [123.68, 116.779, 103.939], "std": [58.393, 57.12, 57.375]}
 
 
 def projector_channels(backbone: Backbone, training: Settings) -> int:

@@ -14,6 +14,8 @@ rule predict_tracks:
         f"{OUT}/logs/predictions/{{dataset}}/{{method}}-{{backbone}}/{{seed}}.log",
     benchmark:
         f"{OUT}/benchmarks/predictions/{{dataset}}/{{method}}-{{backbone}}/{{seed}}.jsonl"
+    wildcard_constraints:
+        method=one_of(name for name in SCALE.methods if name not in SCALE.save_queries),
     conda:
         "../../envs/mindthegap.yaml"
     threads: ask("inference", "cpus")
@@ -33,3 +35,13 @@ rule predict_tracks:
         "Tracking {wildcards.dataset} with {wildcards.method} ({wildcards.backbone}), seed {wildcards.seed}"
     script:
         "../scripts/predict_tracks.py"
+
+
+use rule predict_tracks as predict_tracks_and_queries with:
+    output:
+        predictions=f"{OUT}/predictions/{{dataset}}/{{method}}-{{backbone}}/{{seed}}.json",
+        speed=f"{OUT}/predictions/{{dataset}}/{{method}}-{{backbone}}/{{seed}}.speed.json",
+        seen=f"{OUT}/predictions/{{dataset}}/{{method}}-{{backbone}}/{{seed}}.seen.json",
+        queries=f"{OUT}/predictions/{{dataset}}/{{method}}-{{backbone}}/{{seed}}.queries.npz",
+    wildcard_constraints:
+        method=one_of(SCALE.save_queries),

@@ -29,6 +29,7 @@ def main() -> None:
             speed=Path(snakemake.output.speed),
             settings={"cpu_threads": params.cpu_threads, **params.settings},
             devices=params.gpus,
+            save_queries=snakemake.output.get("queries") is not None,
             seen=Path(snakemake.output.seen),
         )
     )

@@ -97,6 +97,9 @@ class Scale(StrictModel):
     init_weights: dict[Method, dict[Backbone, str]] = Field(
         {}, description="Local path of the weights that a training starts from, per method and backbone."
     )
+    save_queries: list[Method] = Field(
+        [], description="Methods whose query embeddings are written beside the predictions, as <seed>.queries.npz."
+    )
     pretraining: dict[Name, Pretraining] = Field({}, description="Trainings that others start from, by name.")
     resources: dict[Stage, Resources] = Field({}, description="What a job of each stage asks for.")
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from pathlib import Path
 
 from mmdet.models.backbones.swin import swin_converter
 from torch import Tensor, nn
 
 from methods.runtime.initial import is_own_weights, load_own_weights
+from methods.runtime.key_maps import detectron2_resnet_key, load_completely
 from methods.runtime.weights import load_tensors, load_weights
 from mindthegap.errors import InputError
 
@@ -20,8 +20,8 @@ _UNUSED = re.compile(
     r"detr\.transformer\.decoder\.bbox_embed\.|detr\.transformer\.encoder\.layers\.\d+\.self_attn\.output_proj_box\."
     r"|detr\.backbone\.0\.(body|backbone)\.norm0\."
 )
-_BATCH_COUNTER = ".num_batches_tracked"  # frozen batch norms have none
 _CLASS_HEAD = "class_heads."
+_REMEDY = "give weights of this backbone, these sizes and this number of classes"
 
 _DECODER_PARTS = {
     "cross_attn.output_proj": "cross_attn.instance_proj",
@@ -89,19 +89,11 @@ def convert_backbone(state: Tensors) -> Tensors:
     """A backbone's tensors (torchvision, detectron2 or Swin names) under ``backbone.`` in mmdet's names."""
     if any(key.startswith("patch_embed.") for key in state):
         return dict(swin_converter(state))
-    return {f"backbone.{_resnet_name(key)}": value for key, value in state.items() if not key.startswith("fc.")}
-
-
-def _resnet_name(key: str) -> str:
-    """A ResNet's key in torchvision's names, which are mmdet's; detectron2 has others."""
-    match = re.fullmatch(r"(?:stem|res(\d)\.(\d+))\.(conv(\d)|shortcut)\.(norm\.)?(\w+)", key)
-    if match is None:
-        return key
-    stage, block, layer, number, norm, name = match.groups()
-    prefix = f"layer{int(stage) - 1}.{block}." if stage else ""
-    if layer == "shortcut":
-        return f"{prefix}downsample.{1 if norm else 0}.{name}"
-    return f"{prefix}{'bn' if norm else 'conv'}{number}.{name}"
+    return {
+        f"backbone.{detectron2_resnet_key(key) or key}": value
+        for key, value in state.items()
+        if not key.startswith("fc.")
+    }
 
 
 def _renamed(key: str) -> str | None:
@@ -141,7 +133,7 @@ def load_released(model: nn.Module, path: Path) -> None:
     Raises:
         InputError: A key is unknown, missing, or of another shape.
     """
-    load_mapped(model, path, _official(model, path), fresh=())
+    load_completely(model, _official(model, path), path, _REMEDY)
 
 
 def load_initial(model: nn.Module, path: Path) -> str:
@@ -176,11 +168,11 @@ def start_from(model: nn.Module, path: Path, fresh: tuple[str, ...]) -> str:
     if any(key.startswith("detr.") for key in given):
         converted = _official(model, path)
         kept = {key: value for key, value in converted.items() if not key.startswith(_CLASS_HEAD)}
-        load_mapped(model, path, kept, fresh=(_CLASS_HEAD, *fresh))
+        _load_beside(model, kept, path, fresh=(_CLASS_HEAD, *fresh))
         return f"Started from {path.name}: {len(kept)} tensors loaded, the class heads start fresh."
     backbone = convert_backbone({key: value for key, value in given.items() if not key.startswith(("head.", "norm."))})
-    own = [key.split(".")[0] + "." for key in model.state_dict() if not key.startswith("backbone.")]
-    load_mapped(model, path, backbone, fresh=("backbone.norm", *own))
+    other_parts = {key.split(".")[0] + "." for key in model.state_dict() if not key.startswith("backbone.")}
+    _load_beside(model, backbone, path, fresh=("backbone.norm", *other_parts))
     return f"Started from {path.name}: {len(backbone)} tensors of the backbone loaded, all else starts fresh."
 
 
@@ -199,25 +191,7 @@ def _official(model: nn.Module, path: Path) -> Tensors:
         raise InputError(path, "model", str(error), "give a SeqFormer checkpoint") from None
 
 
-def load_mapped(model: nn.Module, path: Path, converted: Tensors, fresh: Iterable[str]) -> None:
-    """Loads tensors under the model's names, strictly.
-
-    Args:
-        model: The model.
-        path: Named in errors.
-        converted: Tensors by the model's names.
-        fresh: Parts of the names of the model's tensors that may be absent.
-
-    Raises:
-        InputError: A tensor is unknown to the model, absent, or of another shape.
-    """
-    own, allowed = model.state_dict(), (*fresh, _BATCH_COUNTER)
-    unknown = sorted(converted.keys() - own.keys())
-    missing = sorted(key for key in own.keys() - converted.keys() if not any(part in key for part in allowed))
-    shaped = sorted(key for key in own.keys() & converted.keys() if own[key].shape != converted[key].shape)
-    for keys, problem in ((unknown, "an unknown tensor"), (missing, "no tensor"), (shaped, "another shape at")):
-        if keys:
-            more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
-            remedy = "give weights of this backbone, these sizes and this number of classes"
-            raise InputError(path, "model", f"has {problem} {keys[0]}{more}", remedy)
-    model.load_state_dict(converted, strict=False)  # strict apart from what may be absent, checked above
+def _load_beside(model: nn.Module, state: Tensors, path: Path, fresh: tuple[str, ...]) -> None:
+    """Loads tensors strictly, apart from those of the model whose names contain one of ``fresh``; they stay."""
+    kept = {key: value for key, value in model.state_dict().items() if any(part in key for part in fresh)}
+    load_completely(model, kept | state, path, _REMEDY)

@@ -128,7 +128,7 @@ def match(logits: Tensor, boxes: Tensor, objects: Sequence[Objects], weights: We
     rows: list[tuple[int, int, int, int]] = []
     for clip in range(clips):
         cost = match_costs(logits[:, clip].flatten(0, 1), boxes[:, clip].flatten(0, 1), objects[clip], weights)
-        per_layer = cost.view(layers, queries, -1).cpu().numpy()
+        per_layer = cost.view(layers, queries, len(objects[clip].labels)).cpu().numpy()
         for layer in range(layers):
             pairs = zip(*linear_sum_assignment(per_layer[layer]), strict=True)
             rows += [(layer, clip, int(query), int(target)) for query, target in pairs]

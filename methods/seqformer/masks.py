@@ -81,7 +81,7 @@ class DynamicMaskHead(nn.Module):
             hidden = torch.baddbmm(bias[:, :, None], weight, hidden)
             if index < len(weights) - 1:
                 hidden = hidden.relu()
-        logits = hidden.view(len(features), -1, height, width)
+        logits = hidden.view(*features.shape[:2], height, width)
         if not len(logits):
             return logits.new_zeros(0, features.shape[1], _FACTOR * height, _FACTOR * width)
         return aligned_bilinear(logits, _FACTOR)

@@ -63,6 +63,9 @@ class GapSeqFormer(BaseModel):
         data_preprocessor: mmdet's ``TrackDataPreprocessor``.
     """
 
+    records_queries = True
+    encodes_clips = False  # whether the encoder looks across the frames of a clip
+
     def __init__(
         self,
         *,

@@ -9,10 +9,9 @@ _HOMES = {
     "contact_sheet": "sheet",
     "draw_split": "splitting",
     "prepare_folder": "prepare",
-    "require_same_categories": "manifest",
     "source_files": "archives",
 }
-__all__ = ["contact_sheet", "draw_split", "prepare_folder", "require_same_categories", "source_files"]
+__all__ = ["contact_sheet", "draw_split", "prepare_folder", "source_files"]
 
 
 def __getattr__(name: str) -> Any:

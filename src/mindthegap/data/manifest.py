@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mindthegap.data.statistics import dataset_statistics
-from mindthegap.errors import InputError
-from mindthegap.files import read_json, sha256_file
+from mindthegap.files import sha256_file
 from mindthegap.formats import GroundTruth
 
 SCHEMA_VERSION = 1
@@ -52,25 +51,3 @@ def manifest(
         "frames": {"files": sum(record["frames"] for record in splits.values())},
         "split_recipe": dict(split_recipe),
     }
-
-
-def require_same_categories(manifest_path: str | Path, weights_manifest_path: str | Path) -> None:
-    """Checks that weights trained on one dataset mean the same classes on another.
-
-    Args:
-        manifest_path: Manifest of the dataset with ``weights_from``.
-        weights_manifest_path: Manifest of the dataset that was trained on.
-
-    Raises:
-        InputError: The two lists of ids and names differ.
-    """
-    own, other = (
-        {category["id"]: category["name"] for category in read_json(path)["categories"]}
-        for path in (manifest_path, weights_manifest_path)
-    )
-    for number in sorted(own.keys() | other.keys()):
-        if own.get(number) != other.get(number):
-            problem = (
-                f"category {number} is {own.get(number)!r} here but {other.get(number)!r} in {weights_manifest_path}"
-            )
-            raise InputError(manifest_path, "categories", problem, "take weights from a dataset with the same classes")

@@ -129,10 +129,15 @@ def mark_synthetic(figure: Figure, shown: bool) -> None:
 
 
 def mark_contaminated(figure: Figure, shown: bool) -> None:
-    """Warns above the figure when weights behind any of its numbers have, or may have, seen the diagnosed videos."""
-    if shown:
-        text = "* the weights have, or may have, seen diagnosed videos in training: AP too high, gaps too small"
-        figure.suptitle(text, fontsize=7, style="italic", color="#a03030")
+    """Warns below the axes when weights behind any of its numbers have, or may have, seen the diagnosed videos."""
+    engine = figure.get_layout_engine()
+    if not shown or engine is None:
+        return
+    left, bottom, width, height = engine.get()["rect"]
+    line = 0.14 / figure.get_figheight()
+    engine.set(rect=(left, bottom + line, width, height - line))  # type: ignore[call-arg]
+    text = "* the weights have, or may have, seen diagnosed videos in training: AP too high, gaps too small"
+    figure.text(0.005, bottom, text, ha="left", va="bottom", fontsize=7, style="italic", color="#a03030")
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:

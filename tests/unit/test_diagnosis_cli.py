@@ -1,9 +1,13 @@
 """``mindthegap diagnose`` and ``compare`` as a user meets them."""
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
+import pytest
 from diagnosis_case import run_cli
 
 from mindthegap.diagnosis.report import FILES
@@ -50,3 +54,22 @@ def test_command_line_writes_strata(files, tmp_path):
     np.testing.assert_allclose(table.tracking_low, stored.tracking_low, atol=1e-12)
     assert "video_length" in text
     assert "iou_threshold" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [("mindthegap ev", {"evaluate"}), ("mindthegap diagnose --objective ", {"tight", "iou"})],
+)
+def test_shell_completion(words, offered):
+    environment = {"_MINDTHEGAP_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    code = "from mindthegap.cli import app; app(prog_name='mindthegap')"
+    run = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | environment, capture_output=True, text=True, check=True
+    )
+    assert set(run.stdout.split()) == offered
+
+
+def test_a_wrong_choice_names_the_right_ones(files, tmp_path):
+    error, _ = run_cli("diagnose", *files, "-o", tmp_path / "a", "--objective", "best")
+    assert error.code == 2
+    assert not (tmp_path / "a").exists()

@@ -208,8 +208,10 @@ def command(name):
 def test_evaluate_command(tmp_path):
     gt, results = write(tmp_path, [(1, [columns(0, 10)], {})], [(1, 0.3, [columns(0, 9)])], info={"synthetic": True})
     arguments = [str(gt), str(results), "--json", str(tmp_path / "o.json"), "--per-category", "--workers", "1"]
-    outcome = CliRunner().invoke(command("evaluate"), arguments)
+    outcome = CliRunner().invoke(command("evaluate"), [*arguments, "--per-threshold", "--per-video"])
     assert outcome.exit_code == 0, outcome.output
+    assert "│ 0.95 │  0.00 │" in outcome.output
+    assert "found at 0.5" in outcome.output
     assert "synthetic" in outcome.output
     assert "class 1" in outcome.output
     written = json.loads((tmp_path / "o.json").read_text())

@@ -39,9 +39,9 @@ def compare(
         ground_truth,
         results,
         names=label or None,
-        objective=objective,  # type: ignore[arg-type]
+        objective=objective,
         out_dir=out,
-        solver=solver,  # type: ignore[arg-type]
+        solver=solver,
         time_limit=time_limit,
         workers=workers or os.cpu_count() or 1,
         bootstrap=bootstrap,

@@ -15,6 +15,8 @@ def evaluate(
     results: Annotated[Path, typer.Argument(help="Results: JSON list of tracks, as the servers take it.")],
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the numbers to this file.")] = None,
     per_category: Annotated[bool, typer.Option("--per-category", help="Also print a table per category.")] = False,
+    per_threshold: Annotated[bool, typer.Option("--per-threshold", help="Also print AP per IoU threshold.")] = False,
+    per_video: Annotated[bool, typer.Option("--per-video", help="Also print a table per video.")] = False,
     official_quirks: Annotated[
         bool,
         typer.Option(
@@ -34,6 +36,7 @@ def evaluate(
     from rich.console import Console
 
     from mindthegap.evaluation import evaluate as run
+    from mindthegap.evaluation.display import threshold_table, video_table
     from mindthegap.files import write_json
 
     evaluation = run(
@@ -43,5 +46,9 @@ def evaluate(
         write_json(json_file, evaluation.to_dict(), indent=2)
     console = Console()
     console.print(evaluation.table())
+    if per_threshold:
+        console.print(threshold_table(evaluation))
     if per_category:
         console.print(evaluation.category_table())
+    if per_video:
+        console.print(video_table(evaluation))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 Objective = Annotated[
-    str, typer.Option(help="tight: the largest AP any re-linking reaches; iou: the largest sum of frame IoUs.")
+    Literal["tight", "iou"],
+    typer.Option(help="tight: the largest AP any re-linking reaches; iou: the largest sum of frame IoUs."),
 ]
-Solver = Annotated[str, typer.Option(help="HiGHS or CBC.")]
+Solver = Annotated[Literal["HiGHS", "CBC"], typer.Option(help="Solver of the integer programs.")]
 TimeLimit = Annotated[
     float, typer.Option(help="Seconds per group of objects that want the same masks; then bounds are reported.")
 ]

@@ -48,6 +48,27 @@ def category_table(evaluation: Evaluation) -> Table:
     return table
 
 
+def threshold_table(evaluation: Evaluation) -> Table:
+    """AP at each IoU threshold."""
+    table = Table(title=_marked("Per IoU threshold", evaluation))
+    for name in ("IoU", "AP"):
+        table.add_column(name, justify="right")
+    for threshold, value in evaluation.profile.items():
+        table.add_row(f"{threshold:.2f}", points(value))
+    return table
+
+
+def video_table(evaluation: Evaluation) -> Table:
+    """One row per video (see ``Evaluation.per_video``)."""
+    table = Table(title=_marked("Per video", evaluation))
+    for name in ("video", "objects", "found at 0.5", "false at 0.5", "AP alone", "AP change"):
+        table.add_column(name, justify="right")
+    for entry in evaluation.per_video():
+        counts = [str(entry[name]) for name in ("video_id", "objects", "found_at_50", "false_at_50")]
+        table.add_row(*counts, points(entry["AP_alone"]), points(entry["AP_change"]))
+    return table
+
+
 def plain_text(table: RenderableType) -> str:
     """A table as text without colours."""
     stream = io.StringIO()

@@ -17,6 +17,7 @@ SHARED_TRAINING: dict[str, Any] = {
     "cpu_processes": 1,  # data-parallel processes of a CPU run, one thread each; part of the result: sums are split
     "log_every": 50,  # steps per record of history.jsonl
     "checkpoint_seconds": 600.0,  # shortest time between two checkpoints; 0 saves after every step
+    "pseudo_clips": 0,  # frames of the clips that are made of each still, to pretrain on pictures; 0: real clips
     "lr": 1e-3,
     "clip_norm": 35.0,  # L2 norm that gradients are clipped to; None does not clip
 }

@@ -33,6 +33,7 @@ from methods.runtime.fingerprint import digest, library_versions, training_finge
 from methods.runtime.hooks import HistoryHook  # noqa: E402
 from methods.runtime.jobs import TrainingJob, set_up_log  # noqa: E402
 from methods.runtime.lifeline import sole_owner  # noqa: E402
+from methods.runtime.pseudo_clips import as_pseudo_clips  # noqa: E402
 from methods.runtime.settings import NOT_IN_FINGERPRINT  # noqa: E402
 from methods.runtime.weights import save_weights  # noqa: E402
 from mindthegap.errors import ConfigError  # noqa: E402
@@ -60,6 +61,7 @@ def _loader(config: Config, job: TrainingJob, facts: DatasetFacts, world_size: i
     total, workers = config.settings["batch_size"], config.settings["workers"]
     if total % world_size:
         raise ConfigError(f"{job.method}: batch_size {total} cannot be divided by {world_size} devices.")
+    pipeline, copies = config.train_pipeline, config.settings["pseudo_clips"]
     return {
         "batch_size": total // world_size,
         "num_workers": workers,
@@ -71,7 +73,7 @@ def _loader(config: Config, job: TrainingJob, facts: DatasetFacts, world_size: i
             "ann_file": str(facts.annotations),
             "frames_dir": str(facts.frames_dir),
             "seed": job.seed,
-            "pipeline": config.train_pipeline,
+            "pipeline": as_pseudo_clips(pipeline, copies) if copies else pipeline,
         },
     }
 

@@ -1,0 +1,1 @@
+"""MS-STS VIS (Thawakar et al., ECCV 2022)."""

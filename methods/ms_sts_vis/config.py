@@ -1,0 +1,154 @@
+"""MS-STS VIS's configuration per scale: SeqFormer's, the additions' sizes, and the ablation's variants by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from mmengine.config import Config
+
+from methods.runtime import recipes
+from methods.runtime.backbones import get_backbone
+from methods.runtime.facts import DatasetFacts
+from methods.runtime.settings import merge, pick_scale
+from methods.seqformer import config as seqformer
+from mindthegap.errors import ConfigError
+
+NAME = "ms_sts_vis"
+Part = dict[str, Any]
+
+
+class Switches(NamedTuple):
+    """The three contributions."""
+
+    encoder_attention: bool
+    decoder_attention: bool
+    adversary: bool
+
+
+VARIANTS = {
+    "baseline": Switches(False, False, False),
+    "encoder": Switches(True, False, False),
+    "encoder_decoder": Switches(True, True, False),
+    "full": Switches(True, True, True),
+    "decoder": Switches(False, True, False),
+    "adversary": Switches(False, False, True),
+}
+
+_ADDITIONS: Part = {
+    "variant": "full",
+    "temporal_width": 64,  # channels of the bottleneck in which frames attend to each other
+    "temporal_heads": 8,
+    "temporal_ffn": 256,
+    "fuse": "time",  # how neighbouring scales meet: attention over both ("time") or joined channels ("channel")
+    "discriminator_narrow": 64,
+    "discriminator_blocks": (128, 256, 512),
+    "adversarial_weight": 0.1,
+    "difference_weight": 0.0,  # of the difference between the discriminator's outputs for both masks
+    "adversarial_start": 0.1,  # share of the steps after which the network plays against the discriminator
+    "discriminator_lr": 1.0,  # factors of lr
+    "addition_lr": 2.0,  # of the attention over time, which starts from nothing
+    "lr": 1e-4,
+    "drops": (4 / 12, 10 / 12),
+}
+
+_SMALL: Part = {
+    "temporal_width": 32,
+    "temporal_heads": 4,
+    "temporal_ffn": 64,
+    "discriminator_narrow": 16,
+    "discriminator_blocks": (32, 64),
+    "addition_lr": 1.0,
+}
+
+TRAINING: dict[str, Part] = {
+    "smoke": {**seqformer.TRAINING["smoke"], **_ADDITIONS, **_SMALL, "lr": 5e-4, "adversarial_start": 0.5},
+    "demo": {**seqformer.TRAINING["demo"], **_ADDITIONS, **_SMALL, "lr": 5e-4},
+    "paper": {**seqformer.TRAINING["paper"], **_ADDITIONS},
+}
+
+INFERENCE: dict[str, Part] = {scale: {**seqformer.RULES, "frames_at_once": 36} for scale in TRAINING}
+
+
+def build_config(
+    scale: str,
+    facts: DatasetFacts,
+    backbone: str,
+    settings: Mapping[str, Any],
+    inference: Mapping[str, Any] | None = None,
+) -> Config:
+    """The whole configuration.
+
+    Args:
+        scale: ``smoke``, ``demo`` or ``paper``.
+        facts: Facts of the training split; inference passes those the weights were trained with.
+        backbone: Name of a backbone.
+        settings: Overrides of the training settings, as in ``TRAINING``.
+        inference: Overrides of the inference settings, as in ``INFERENCE``; None for training.
+
+    Returns:
+        As ``methods.seqformer.config.build_config``.
+
+    Raises:
+        ConfigError: Scale, backbone, variant or a setting does not exist.
+    """
+    training = merge(f"{NAME} ({scale})", pick_scale(NAME, TRAINING, scale), settings)
+    testing = merge(f"{NAME} inference ({scale})", pick_scale(NAME, INFERENCE, scale), inference or {})
+    if training["variant"] not in VARIANTS:
+        raise ConfigError(f"{NAME}: there is no variant '{training['variant']}'; choose from {', '.join(VARIANTS)}.")
+    steps = recipes.step_count(training, facts)
+    switches = VARIANTS[training["variant"]]
+    model = seqformer.network("GapMsStsVis", get_backbone(backbone), facts.classes, training, testing)
+    return Config(
+        {
+            "model": model | _additions(training, switches, steps, predicts=inference is not None),
+            "train_pipeline": seqformer.train_pipeline(training),
+            "test_pipeline": recipes.frame_pipeline(training["test_scale"]),
+            "optim_wrapper": _optimizer(training),
+            "param_scheduler": seqformer.schedule(training, steps),
+            "steps": steps,
+            "settings": training,
+            "inference": testing,
+        }
+    )
+
+
+def _additions(training: Part, switches: Switches, steps: int, *, predicts: bool) -> Part:
+    """The model's further arguments; a model that only predicts has no discriminator."""
+    discriminator = {
+        "channels": training["channels"],
+        "narrow": training["discriminator_narrow"],
+        "blocks": tuple(training["discriminator_blocks"]),
+    }
+    return {
+        "encoder_attention": switches.encoder_attention,
+        "decoder_attention": switches.decoder_attention,
+        "temporal": {
+            "width": training["temporal_width"],
+            "heads": training["temporal_heads"],
+            "hidden": training["temporal_ffn"],
+            "dropout": training["dropout"],
+            "fuse": training["fuse"],
+        },
+        "discriminator": discriminator if switches.adversary and not predicts else None,
+        "adversary": {
+            "start": round(steps * training["adversarial_start"]),
+            "weight": training["adversarial_weight"],
+            "difference_weight": training["difference_weight"],
+        },
+    }
+
+
+def _optimizer(training: Part) -> Part:
+    """One AdamW for both players, with few parameter groups and gradients clipped by player."""
+    factors = {
+        "discriminator": training["discriminator_lr"],
+        "msts": training["addition_lr"],
+        "temporal_attn": training["addition_lr"],
+        "backbone": training["backbone_lr"],
+        "sampling_offsets": training["sampling_lr"],
+        "decoder.reference": training["sampling_lr"],
+    }
+    wrapper = seqformer.optimizer(training)
+    wrapper |= {"type": "PlayersOptimWrapper", "constructor": "PlayersConstructor"}
+    return wrapper | {"paramwise_cfg": {"factors": factors, "second_player": "discriminator"}}

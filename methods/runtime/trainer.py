@@ -94,7 +94,8 @@ def _runner(config: Config, job: TrainingJob, facts: DatasetFacts, resume_from: 
     world_size = _world_size()
     optim_wrapper = dict(config.optim_wrapper)
     if job.amp:
-        optim_wrapper |= {"type": "AmpOptimWrapper", "loss_scale": "dynamic"}
+        # A method's own wrapper has a counterpart under automatic mixed precision, named like mmengine's.
+        optim_wrapper |= {"type": "Amp" + optim_wrapper["type"], "loss_scale": "dynamic"}
     wrapper = {"type": "MMDistributedDataParallel", "broadcast_buffers": False, "find_unused_parameters": True}
     if job.devices == 0:
         wrapper["device_ids"] = None

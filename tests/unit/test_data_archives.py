@@ -15,8 +15,11 @@ from pathlib import Path
 import pytest
 from data_folders import HEIGHT, WIDTH, make, prepared, spec, write
 from PIL import Image
+from typer.testing import CliRunner
 
-from mindthegap.data import prepare_folder, unpacking
+from mindthegap.cli import app
+from mindthegap.config.datasets import FolderDataset
+from mindthegap.data import prepare_folder, source_files, unpacking
 from mindthegap.data.archives import Place, locate
 from mindthegap.data.inventory import inventory
 from mindthegap.errors import InputError, MindTheGapError
@@ -274,3 +277,29 @@ def test_killed_anywhere_it_continues_and_ends_in_the_same_bytes(tmp_path, folde
     assert kills >= 4
     work()
     assert _files(tmp_path / "out") == expected
+
+
+def test_the_command_lists_archives_and_missing_files(tmp_path, folder):
+    archive = _pack(folder, tmp_path / "a.zip")
+    entries = {
+        "packed": {"kind": "folder", "frames": str(archive), "annotations": f"{archive}/train/gt.json"},
+        "lost": {"kind": "folder", "expect": "ovis", "frames": "data/train.zip", "annotations": "data/a.json"},
+    }
+    (tmp_path / "config.yaml").write_text(json.dumps({"scale": "s", "datasets": entries, "scales": {"s": _SCALE}}))
+    runner = CliRunner()
+    found = runner.invoke(app, ["datasets", "--config", str(tmp_path / "config.yaml"), "--check"])
+    assert found.exit_code == 0, found.output
+    lines = found.stdout.splitlines()
+    assert lines[0] == "packed: present"
+    assert "(train)" in lines[1]
+    assert "lost (OVIS): missing" in lines
+    assert "    annotations: data/a.json is not there; put annotations_train.json there" in lines
+    assert "    frames: data/train.zip is not there; put train.zip (not verified: ask the owners) there" in lines
+    as_json = json.loads(runner.invoke(app, ["datasets", "--config", str(tmp_path / "config.yaml"), "--json"]).stdout)
+    assert [(entry["name"], entry["state"]) for entry in as_json] == [("packed", "present"), ("lost", "missing")]
+    files = source_files(FolderDataset.model_validate(entries["packed"]))
+    assert files == [str(archive)]
+
+
+_SCALE = {"title": "t", "preset": "smoke", "datasets": ["packed"], "methods": ["masktrack_rcnn"],
+          "backbones": ["r18_tiny"], "seeds": [0]}  # fmt: skip

@@ -123,8 +123,8 @@ def _remedy(key: str, path: str, entry: Registered | None) -> str:
     lost = f"{key}: {locate(path).path} is not there"
     if entry is None or key not in ("annotations", "frames"):
         return lost
-    if key == "annotations":
-        return f"{lost}; put {entry.fact('annotations')} there"
+    if key == "annotations" or locate(path).packed:
+        return f"{lost}; put {entry.fact(key)} there"
     return (
         f"{lost}; unpack {entry.fact('frames')} so that {Path(path) / entry.example} exists, or write the archive's "
         "path in the configuration (it is unpacked when needed)"

@@ -173,6 +173,6 @@ def _write_list(path: Path, name: str, recipe: Mapping[str, Any]) -> dict[str, s
     """Writes the names of the diagnosed videos, one per line, and returns the file's name and checksum."""
     how = json.dumps({key: value for key, value in recipe.items() if key != "videos"}, sort_keys=True)
     names = recipe["videos"]["diagnostic"]
-    lines = [f"# {name}: {len(names)} diagnosed videos; no training sees them", f"# {how}", *names]
+    lines = [f"# {name}: {len(names)} diagnosed videos", f"# {how}", *names]
     write_text(path, "\n".join(lines) + "\n")
     return {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}

@@ -15,6 +15,7 @@ from mindthegap.diagnosis.intervals import Bootstrap, interval, named, videos_by
 from mindthegap.diagnosis.sharing import LEVELS, StratumMatcher
 from mindthegap.evaluation import Matches, OverlapTables, accumulate, bootstrap_profiles, resampling_weights
 from mindthegap.evaluation.accumulation import mean_points
+from mindthegap.evaluation.parameters import MAX_TRACKS
 from mindthegap.oracle import Linking, Objective, SolverSettings
 from mindthegap.oracle.sums import Floats
 from mindthegap.progress import track
@@ -161,10 +162,16 @@ def stratum_gaps(
         found = matcher.matches(group.restrict(tables))
         resampled = len(set().union(*videos_by_category(found.levels["default"]).values()))
         sizes = len(group.video_ids), len(group.object_ids), resampled, found.optimal
-        aps = {name: mean_points(accumulate(matches)[0][..., 0, -1]) for name, matches in found.levels.items()}
+        aps = {name: _ap(matches) for name, matches in found.levels.items()}
         high = None if np.isinf(group.high) else group.high
         samples = _samples(found.levels, bootstrap, seed) if bootstrap else {}
         yield StratumGaps(group.attribute, group.name, group.low, high, group.unit, *sizes, _points(aps), samples)
+
+
+def _ap(matches: Matches) -> float | None:
+    """AP over all thresholds in points."""
+    precision, _ = accumulate(matches, limits=MAX_TRACKS[-1:])
+    return mean_points(precision[..., 0, -1])
 
 
 def _points(aps: Mapping[str, float | None]) -> dict[str, float | None]:

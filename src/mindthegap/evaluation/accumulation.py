@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,19 +68,22 @@ def _rank(entries: list[tuple[int, CategoryMatches]], videos: int, max_tracks: i
     )
 
 
-def accumulate(matches: Matches, weights: npt.ArrayLike | None = None) -> tuple[Floats, Floats]:
+def accumulate(
+    matches: Matches, weights: npt.ArrayLike | None = None, *, limits: Sequence[int] = MAX_TRACKS
+) -> tuple[Floats, Floats]:
     """Precision and recall over all videos.
 
     Args:
         matches: Matched tracks.
         weights: ``[V]`` how often each video counts (0 leaves it out); ``None`` counts each once.
+        limits: Rising numbers of best-scored tracks per video and category that are looked at.
 
     Returns:
-        Precision ``[10, 101, K, S, 3]`` (threshold, recall point, category, group, track limit 1/10/100) and recall
-        ``[10, K, S, 3]``, both -1 where a category has no object that counts. With ``weights=None`` the first four
-        groups are bit for bit the official arrays.
+        Precision ``[10, 101, K, S, L]`` (threshold, recall point, category, group, track limit) and recall
+        ``[10, K, S, L]``, both -1 where a category has no object that counts. With ``weights=None`` and the limits
+        1, 10, 100 the first four groups are bit for bit the official arrays.
     """
-    shape = (len(matches.category_ids), len(matches.groups), len(MAX_TRACKS))
+    shape = (len(matches.category_ids), len(matches.groups), len(limits))
     precision = np.full((len(IOU_THRESHOLDS), len(RECALL_POINTS), *shape), -1.0)
     recall = np.full((len(IOU_THRESHOLDS), *shape), -1.0)
     times = np.ones(len(matches.videos), np.int64) if weights is None else np.asarray(weights, np.int64)
@@ -88,11 +91,11 @@ def accumulate(matches: Matches, weights: npt.ArrayLike | None = None) -> tuple[
     for k, category in enumerate(matches.category_ids):
         entries = found.get(category, [])
         longest = max((len(entry.score) for _, entry in entries), default=0)
-        for m in reversed(range(len(MAX_TRACKS) if entries else 0)):
-            if m + 1 < len(MAX_TRACKS) and longest <= MAX_TRACKS[m]:  # nothing more is cut off
+        for m in reversed(range(len(limits) if entries else 0)):
+            if m + 1 < len(limits) and longest <= limits[m]:  # nothing more is cut off
                 precision[..., k, :, m], recall[..., k, :, m] = precision[..., k, :, m + 1], recall[..., k, :, m + 1]
                 continue
-            ranking = _rank(entries, len(matches.videos), MAX_TRACKS[m])
+            ranking = _rank(entries, len(matches.videos), limits[m])
             counted = ranking.counted @ times
             groups = np.flatnonzero(counted)
             curves, final = _curves(ranking, groups, times, counted[groups])

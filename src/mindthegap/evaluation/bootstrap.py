@@ -41,37 +41,69 @@ def bootstrap_profiles(matches: Matches, weights: npt.ArrayLike, *, group: int =
     Returns:
         ``[B, 10]`` AP in points, NaN where no category counts; AP over all thresholds is the mean over the last axis.
     """
-    drawn = np.asarray(weights, np.int64).astype(np.float64)
-    total = np.zeros((len(drawn), len(IOU_THRESHOLDS)))
-    categories = np.zeros(len(drawn))
+    drawn = np.ascontiguousarray(np.asarray(weights, np.int64).T)
+    samples = drawn.shape[1]
+    total = np.zeros((samples, len(IOU_THRESHOLDS)))
+    categories = np.zeros(samples)
     for _, ranking in rankings(matches):
         step = max(1, _CELLS_AT_ONCE // max(1, len(ranking.video)))
-        for begin in range(0, len(drawn), step):
+        for begin in range(0, samples, step):
             part = slice(begin, begin + step)
-            objects = drawn[part] @ ranking.counted[group]
-            total[part] += _profiles(ranking, group, drawn[part], objects)
+            objects = ranking.counted[group] @ drawn[:, part]
+            total[part] += _profiles(ranking, group, drawn[:, part], objects)
             categories[part] += objects > 0
     with np.errstate(invalid="ignore"):
         return 100 * total / categories[:, None]
 
 
-def _profiles(ranking: Ranking, group: int, drawn: Floats, objects: Floats) -> Floats:
-    """AP (0-1) per resample and threshold of one category, 0 where it has no object."""
-    result = np.zeros((len(drawn), len(IOU_THRESHOLDS)))
-    weight = drawn[:, ranking.video]
-    valid = ranking.tp[group] | ranking.fp[group]
-    shared = np.cumsum(weight * valid[0], axis=1) if (valid == valid[0]).all() else None
+def _profiles(ranking: Ranking, group: int, drawn: Int64s, objects: Int64s) -> Floats:
+    """AP (0-1) per resample and threshold ``[B, 10]`` of one category, 0 where it has no object.
+
+    Args:
+        ranking: Its tracks.
+        group: Position in ``Matches.groups``.
+        drawn: ``[V, B]`` how often each video is drawn; sums then run along whole rows.
+        objects: ``[B]`` objects that count.
+    """
+    result = np.zeros((drawn.shape[1], len(IOU_THRESHOLDS)))
+    tp, fp = ranking.tp[group], ranking.fp[group]
+    if not tp.any():
+        return result
+    weight = drawn[ranking.video]
+    reached, offset = _points_reached(objects)
+    counted, seen = np.zeros(len(weight), bool), weight
     for t in range(len(IOU_THRESHOLDS)):
-        hits = np.flatnonzero(ranking.tp[group, t])
-        if not len(hits):
+        if t and np.array_equal(tp[t], tp[t - 1]) and np.array_equal(fp[t], fp[t - 1]):
+            result[:, t] = result[:, t - 1]
             continue
-        seen = shared if shared is not None else np.cumsum(weight * valid[t], axis=1)
-        found = np.cumsum(weight[:, hits], axis=1)
-        precision = found / (seen[:, hits] + _EPSILON)
-        envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-        recall = np.divide(found, objects[:, None], out=np.zeros_like(found), where=objects[:, None] > 0)
-        # Precision rises within the copies of a hit, so their last one stands for all in the envelope.
-        points = np.searchsorted(RECALL_POINTS, recall, side="right")
-        points[found == 0] = 0  # recall 0 is reached only at the first hit that is drawn
-        result[:, t] = (envelope * np.diff(points, axis=1, prepend=0)).sum(axis=1) / len(RECALL_POINTS)
+        hits = np.flatnonzero(tp[t])
+        valid = tp[t] | fp[t]
+        if not np.array_equal(valid, counted):
+            seen, counted = np.cumsum(weight if valid.all() else weight * valid[:, None], axis=0), valid
+        if len(hits):
+            result[:, t] = _area(np.cumsum(weight[hits], axis=0), seen[hits], reached, offset)
     return result
+
+
+def _points_reached(objects: Int64s) -> tuple[Int64s, Int64s]:
+    """How many recall points any number of found objects reaches, as a flat table.
+
+    Returns:
+        The table, and ``[B]`` where in it the line of each resample's number of objects begins. Nothing found reaches
+        no point: recall 0 is reached only at the first hit that is drawn.
+    """
+    numbers, line = np.unique(objects, return_inverse=True)
+    found = np.arange(int(numbers[-1]) + 1)
+    points = np.searchsorted(RECALL_POINTS, found / np.maximum(numbers, 1)[:, None], side="right")
+    points[:, 0] = 0
+    return points.ravel(), line * len(found)
+
+
+def _area(found: Int64s, seen: Int64s, reached: Int64s, offset: Int64s) -> Floats:
+    """AP (0-1) of each resample from the objects found and the tracks seen at each hit, both ``[hits, B]``."""
+    envelope = np.maximum.accumulate((found / (seen + _EPSILON))[::-1], axis=0)[::-1]
+    # Precision rises within the copies of a hit, so their last one stands for all in the envelope.
+    points = reached.take(found + offset)
+    points[1:] -= points[:-1].copy()
+    # Laid out by resample, as the sum of each is then the same whatever the others are.
+    return np.asarray(np.ascontiguousarray((envelope * points).T).sum(axis=1) / len(RECALL_POINTS))

@@ -148,7 +148,7 @@ def _layers(objects: MaskSet, area: Table, length: int, pixels: int) -> list[_La
     area[objects.frame, objects.track] = pixels_inside
     order = np.argsort(segments.start, kind="stable")
     together = _Segments(segments.start[order], segments.end[order], objects.track[segments.owner[order]])
-    layers = []
+    layers: list[_Segments] = []
     while not together.disjoint() and len(layers) < _MOST_PEELED:
         # Runs that begin before an earlier one has ended are set apart; there are few, where borders of objects meet.
         apart = np.append(False, together.start[1:] < np.maximum.accumulate(together.end)[:-1])

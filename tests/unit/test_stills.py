@@ -13,6 +13,7 @@ from pycocotools import mask as mask_api
 from pycocotools.coco import COCO
 
 from mindthegap.config.datasets import CocoDataset
+from mindthegap.data import contact_sheet
 from mindthegap.data.coco import SHARED_CLASSES, category_map, read_coco
 from mindthegap.data.registry import REGISTRY
 from mindthegap.data.stills import prepare_stills
@@ -132,3 +133,11 @@ def test_mistakes_are_one_sentence(folder, change, message):
     with pytest.raises(InputError, match=message):
         prepare_stills(spec(folder), folder / "out", "stills", progress=False)
     assert not (folder / "out").exists()
+
+
+def test_stills_stand_side_by_side_on_the_sheet(folder):
+    prepare_stills(spec(folder), folder / "out", "stills", progress=False)
+    contact_sheet(folder / "out", "train", folder / "sheet.png", videos=2, frames=2, height=60)
+    with Image.open(folder / "sheet.png") as sheet:
+        assert sheet.width >= 2 * 60 * WIDTH / HEIGHT
+        assert sheet.height < 2 * 60

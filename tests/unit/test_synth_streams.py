@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
+
 import numpy as np
 import pytest
 
+from mindthegap.config.datasets import SyntheticDataset
+from mindthegap.synth import render_dataset
 from mindthegap.synth.plan import plan_video
 from mindthegap.synth.presets import preset_knobs
 from mindthegap.synth.render import render
@@ -77,3 +85,27 @@ def test_a_tripod_changes_the_view_but_not_the_scene():
     for moving, still in zip(plans(), plans(camera=0.0), strict=True):
         assert (moving.camera.canvas_height, moving.canvas_seed) == (still.camera.canvas_height, still.canvas_seed)
         assert all(same_looks(one, two) for one, two in zip(moving.objects, still.objects, strict=True))
+
+
+def files_of(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_killed_rendering_ends_in_the_same_files(tmp_path):
+    arguments = ["synth", "--videos", "24", "--frames", "12", "--height", "48", "--width", "64", "--workers", "2"]
+    code = "from mindthegap.cli import main; main()"
+    command = [sys.executable, "-c", code, *arguments, "-o", str(tmp_path / "clips")]
+    killed = subprocess.Popen(command, start_new_session=True)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("clips/.building-*/frames/*/00000.jpg")) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait()
+    assert list(tmp_path.glob("clips/.building-*"))
+    assert not (tmp_path / "clips/manifest.json").exists()
+    raw = {"kind": "synthetic", "height": 48, "width": 64, "weights_from": "synth_ytvis19",
+           "diagnostic": {"videos": 24, "frames": 12}}  # fmt: skip
+    dataset = SyntheticDataset.model_validate(raw)
+    for folder in ("clips", "whole/clips"):
+        render_dataset(dataset, tmp_path / folder, "clips", progress=False)
+    assert files_of(tmp_path / "clips") == files_of(tmp_path / "whole/clips")

@@ -28,6 +28,8 @@ def contact_sheet(
 ) -> None:
     """Draws evenly spaced frames of evenly spaced videos, one row each, under a line that describes the split.
 
+    Stills stand side by side, as many in a row as videos have columns.
+
     An object keeps its colour along the row. Its fill gets stronger with the dataset's occlusion level; the caption
     counts the frames with none, slight and severe occlusion. The number in a corner is the frame's, from 0.
 
@@ -48,18 +50,30 @@ def contact_sheet(
     tracks: dict[int, list[dict[str, Any]]] = {}
     for annotation in content["annotations"]:
         tracks.setdefault(annotation["video_id"], []).append(annotation)
-    chosen = [content["videos"][k] for k in _spread(len(content["videos"]), videos)]
-    rows = [_row(folder / FRAMES, video, tracks.get(video["id"], []), names, frames, height) for video in chosen]
+    across = frames if all(len(video["file_names"]) == 1 for video in content["videos"]) else 1
+    chosen = [content["videos"][k] for k in _spread(len(content["videos"]), videos * across)]
+    strips = [_row(folder / FRAMES, video, tracks.get(video["id"], []), names, frames, height) for video in chosen]
+    rows = [_beside(strips[k : k + across]) for k in range(0, len(strips), across)]
     graded = any(annotation.get("occlusion") for annotation in content["annotations"])
     width = max(row.width for row in rows)
     sheet = Image.new("RGB", (width + 2 * _GAP, _HEADING + sum(row.height + _GAP for row in rows) + _GAP), "white")
-    ImageDraw.Draw(sheet).text((_GAP, _GAP), _heading(folder, split, content, len(rows), graded), fill="black")
+    ImageDraw.Draw(sheet).text((_GAP, _GAP), _heading(folder, split, content, len(chosen), graded), fill="black")
     top = _GAP + _HEADING
     for row in rows:
         sheet.paste(row, (_GAP, top))
         top += row.height + _GAP
     with atomic_path(out_png) as temporary:
         sheet.save(temporary, "PNG")
+
+
+def _beside(strips: list[Image.Image]) -> Image.Image:
+    """Strips of one height in a row."""
+    row = Image.new("RGB", (sum(strip.width for strip in strips), strips[0].height), "white")
+    left = 0
+    for strip in strips:
+        row.paste(strip, (left, 0))
+        left += strip.width
+    return row
 
 
 def _heading(folder: Path, split: str, content: dict[str, Any], shown: int, graded: bool) -> str:
@@ -88,7 +102,8 @@ def _row(
         picture = _frame(folder / video["file_names"][time], tracks, time, (width, height))
         row.paste(picture, (column * (width + _GAP), _CAPTION))
     labels = [names.get(track["category_id"], "?") + _levels(track) for track in tracks]
-    _caption(row, f"{video_name(video['file_names'])}, {len(video['file_names'])} frames:", labels)
+    length = len(video["file_names"])
+    _caption(row, video_name(video["file_names"]) + (f", {length} frames:" if length > 1 else ""), labels)
     return row
 
 

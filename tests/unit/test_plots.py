@@ -233,7 +233,7 @@ def test_results_are_found_from_the_root_and_from_the_notebooks_folder(tmp_path)
         plots.find_results("gaps.json", scale="paper", start=tmp_path)
 
 
-@pytest.mark.parametrize("name", ["gap_bars", "gap_vs_length"])
+@pytest.mark.parametrize("name", ["gap_bars", "gap_vs_length", "gap_vs_knob"])
 def test_notebooks_are_stripped_thin_and_share_their_parameters(name):
     notebook = json.loads((ROOT / "notebooks" / f"{name}.ipynb").read_text())
     code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]

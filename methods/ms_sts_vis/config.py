@@ -10,6 +10,7 @@ from mmengine.config import Config
 from methods.runtime import recipes
 from methods.runtime.backbones import get_backbone
 from methods.runtime.facts import DatasetFacts
+from methods.runtime.joint import stills_part
 from methods.runtime.settings import merge, pick_scale
 from methods.seqformer import config as seqformer
 from mindthegap.errors import ConfigError
@@ -90,18 +91,20 @@ def build_config(
         As ``methods.seqformer.config.build_config``.
 
     Raises:
-        ConfigError: Scale, backbone, variant or a setting does not exist.
+        MindTheGapError: Scale, backbone, variant or a setting does not exist, or the stills are unusable.
     """
     training = merge(f"{NAME} ({scale})", pick_scale(NAME, TRAINING, scale), settings)
     testing = merge(f"{NAME} inference ({scale})", pick_scale(NAME, INFERENCE, scale), inference or {})
     if training["variant"] not in VARIANTS:
         raise ConfigError(f"{NAME}: there is no variant '{training['variant']}'; choose from {', '.join(VARIANTS)}.")
-    steps = recipes.step_count(training, facts)
+    stills = seqformer.joint_stills(training, facts) if inference is None else None
+    steps = seqformer.step_count(training, facts, stills)
     switches = VARIANTS[training["variant"]]
     model = seqformer.network("GapMsStsVis", get_backbone(backbone), facts.classes, training, testing)
     return Config(
         {
             "model": model | _additions(training, switches, steps, predicts=inference is not None),
+            "stills": stills_part(stills, training["clip_frames"]) if stills else None,
             "train_pipeline": seqformer.train_pipeline(training),
             "test_pipeline": recipes.frame_pipeline(training["test_scale"]),
             "optim_wrapper": _optimizer(training),

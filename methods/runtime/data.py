@@ -12,7 +12,7 @@ from mmdet.datasets import BaseVideoDataset
 from mmdet.registry import DATA_SAMPLERS, DATASETS, TRANSFORMS
 from mmengine.dist import get_dist_info
 from pycocotools import mask as mask_utils
-from torch.utils.data import Sampler
+from torch.utils.data import Dataset, Sampler
 
 from methods.runtime.determinism import STREAM_ITEM, STREAM_ORDER, seeded_item
 from mindthegap.errors import InputError, MindTheGapError
@@ -193,11 +193,11 @@ class KeyFrameSampler(Sampler):
     Position ``p`` of the order depends on (seed, p) only, so ``skip`` resumes exactly, with any number of workers.
 
     Args:
-        dataset: A ``DatasetFolder``.
+        dataset: A ``DatasetFolder`` or ``JointFolders``.
         seed: Seed of the order.
     """
 
-    def __init__(self, dataset: DatasetFolder, seed: int = 0) -> None:
+    def __init__(self, dataset: DatasetFolder | JointFolders, seed: int = 0) -> None:
         self.seed = seed
         self.rank, self.world_size = get_dist_info()
         self.keys = [
@@ -224,3 +224,34 @@ class KeyFrameSampler(Sampler):
 
     def set_epoch(self, epoch: int) -> None:
         """Not used: passes are counted by position."""
+
+
+@DATASETS.register_module()
+class JointFolders(Dataset):
+    """Several dataset folders as one: the videos of the first, then those of the second, and so on.
+
+    Args:
+        folders: Configurations of ``DatasetFolder``, each with its own pipeline; their categories are the same.
+    """
+
+    def __init__(self, folders: list[dict[str, Any]]) -> None:
+        self.folders = [DATASETS.build(folder) for folder in folders]
+        self.starts = np.cumsum([0, *(len(folder) for folder in self.folders)])
+        self.metainfo = self.folders[0].metainfo
+
+    def __len__(self) -> int:
+        return int(self.starts[-1])
+
+    def _found(self, video: int) -> tuple[DatasetFolder, int]:
+        place = int(np.searchsorted(self.starts, video, side="right")) - 1
+        return self.folders[place], video - int(self.starts[place])
+
+    def get_len_per_video(self, video: int) -> int:
+        """Number of annotated frames of a video."""
+        folder, index = self._found(video)
+        return int(folder.get_len_per_video(index))
+
+    def __getitem__(self, index: tuple[int, int, int]) -> Any:
+        """One training item, as ``DatasetFolder.prepare_data`` takes it."""
+        folder, video = self._found(index[0])
+        return folder[video, *index[1:]]

@@ -61,21 +61,31 @@ def _loader(config: Config, job: TrainingJob, facts: DatasetFacts, world_size: i
     total, workers = config.settings["batch_size"], config.settings["workers"]
     if total % world_size:
         raise ConfigError(f"{job.method}: batch_size {total} cannot be divided by {world_size} devices.")
-    pipeline, copies = config.train_pipeline, config.settings["pseudo_clips"]
     return {
         "batch_size": total // world_size,
         "num_workers": workers,
         "persistent_workers": workers > 0,
         "prefetch_factor": 4 if workers else None,
         "sampler": dict(config.get("sampler", {"type": "KeyFrameSampler"})) | {"seed": job.seed},
-        "dataset": {
-            "type": "DatasetFolder",
-            "ann_file": str(facts.annotations),
-            "frames_dir": str(facts.frames_dir),
-            "seed": job.seed,
-            "pipeline": as_pseudo_clips(pipeline, copies) if copies else pipeline,
-        },
+        "dataset": _dataset(config, job, facts),
     }
+
+
+def _dataset(config: Config, job: TrainingJob, facts: DatasetFacts) -> dict[str, Any]:
+    """The training split, as clips or as pseudo clips, and the method's stills beside it if it has any."""
+    pipeline, copies = config.train_pipeline, config.settings["pseudo_clips"]
+    videos = {
+        "type": "DatasetFolder",
+        "ann_file": str(facts.annotations),
+        "frames_dir": str(facts.frames_dir),
+        "seed": job.seed,
+        "pipeline": as_pseudo_clips(pipeline, copies) if copies else pipeline,
+    }
+    stills = config.get("stills")
+    if not stills:
+        return videos
+    pseudo = {**videos, **stills["folder"], "pipeline": as_pseudo_clips(pipeline, stills["copies"])}
+    return {"type": "JointFolders", "folders": [videos, pseudo]}
 
 
 def _hooks(config: Config, job: TrainingJob) -> list[dict[str, Any]]:

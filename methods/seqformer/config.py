@@ -8,6 +8,7 @@ frames, which is the authors' pretraining.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from mmengine.config import Config
@@ -15,6 +16,7 @@ from mmengine.config import Config
 from methods.runtime import recipes
 from methods.runtime.backbones import Backbone, get_backbone
 from methods.runtime.facts import DatasetFacts
+from methods.runtime.joint import read_stills, stills_part
 from methods.runtime.settings import SHARED_INFERENCE, SHARED_TRAINING, merge, pick_scale
 
 NAME = "seqformer"
@@ -38,6 +40,7 @@ PAPER: Part = {
     **SHARED_TRAINING,
     **_WEIGHTS,
     "clip_frames": 5,  # T; 1 trains on single frames
+    "stills": None,  # dataset folder of stills (COCO under the videos' categories) for joint training; None: none
     "image_scales": tuple((768, short) for short in (288, 320, 352, 392, 416, 448, 480, 512)),  # longest, shortest
     "crop": True,  # half of the clips are cropped first
     "photometric": "frame",  # colour distortion: "frame" draws it for each frame, "clip" once, "none" never
@@ -129,21 +132,23 @@ def build_config(
         facts: Facts of the training split; inference passes those the weights were trained with.
         backbone: Name of a backbone.
         settings: Overrides of the training settings, as in ``TRAINING``.
-        inference: Overrides of the inference settings, as in ``INFERENCE``.
+        inference: Overrides of the inference settings, as in ``INFERENCE``; None for training.
 
     Returns:
-        ``model``, the pipelines, ``optim_wrapper``, ``param_scheduler``, ``steps`` and the resolved ``settings`` and
-        ``inference``.
+        ``model``, the pipelines, ``stills``, ``optim_wrapper``, ``param_scheduler``, ``steps`` and the resolved
+        ``settings`` and ``inference``.
 
     Raises:
-        ConfigError: Scale, backbone or a setting does not exist.
+        MindTheGapError: Scale, backbone or a setting does not exist, or the stills are unusable.
     """
     training = merge(f"{NAME} ({scale})", pick_scale(NAME, TRAINING, scale), settings)
     testing = merge(f"{NAME} inference ({scale})", pick_scale(NAME, INFERENCE, scale), inference or {})
-    steps = recipes.step_count(training, facts)
+    stills = joint_stills(training, facts) if inference is None else None
+    steps = step_count(training, facts, stills)
     return Config(
         {
             "model": network("GapSeqFormer", get_backbone(backbone), facts.classes, training, testing),
+            "stills": stills_part(stills, training["clip_frames"]) if stills else None,
             "train_pipeline": train_pipeline(training),
             "test_pipeline": recipes.frame_pipeline(training["test_scale"]),
             "optim_wrapper": optimizer(training),
@@ -153,6 +158,17 @@ def build_config(
             "inference": testing,
         }
     )
+
+
+def joint_stills(training: Part, facts: DatasetFacts) -> DatasetFacts | None:
+    """The stills of a joint training; None without."""
+    return read_stills(training["stills"], facts) if training["stills"] else None
+
+
+def step_count(training: Part, facts: DatasetFacts, stills: DatasetFacts | None) -> int:
+    """Optimiser steps; an epoch of a joint training has every annotated frame and every still once."""
+    frames = facts.annotated_frames + (stills.annotated_frames if stills else 0)
+    return recipes.step_count(training, replace(facts, annotated_frames=frames))
 
 
 def network(name: str, backbone: Backbone, classes: tuple[str, ...], training: Part, testing: Part) -> Part:

@@ -100,7 +100,7 @@ TRAINING: dict[str, dict[str, Any]] = {
 _OFFICIAL_INFERENCE: dict[str, Any] = {
     **SHARED_INFERENCE,
     "nms_pre": None,  # candidates per level; None: 1000 for r101, 200 for others (official)
-    "class_threshold": None,  # None: 0.05 for r101, 0.1 for others (official)
+    "score_threshold": None,  # None: 0.05 for r101, 0.1 for others (official)
     "id_threshold": 0.1,
     "nms_iou": 0.5,
     "mask_threshold": 0.5,
@@ -194,7 +194,7 @@ def _testing(scale: str, facts: DatasetFacts, backbone: str, settings: Mapping[s
     deep = backbone == "r101"
     official = {
         "nms_pre": 1000 if deep else 200,
-        "class_threshold": 0.05 if deep else 0.1,
+        "score_threshold": 0.05 if deep else 0.1,
         "max_per_frame": 50 if facts.max_objects_per_frame > 10 else 10,
     }
     testing |= {key: value for key, value in official.items() if testing[key] is None}

@@ -57,8 +57,7 @@ def _condinst(backbone: Backbone, classes: int, scale: str, training: Settings, 
 def _mask_rcnn(backbone: Backbone, classes: int, scale: str, training: Settings, testing: Settings) -> Part:
     """The detector of MaskTrack R-CNN at the same scale, with the identity head."""
     numbers = masktrack.TRAINING[scale] | {"channels": training["channels"]}
-    rules = {"score_threshold": testing["class_threshold"]}
-    parts = masktrack.detector(backbone, classes, numbers, dict(testing) | rules)
+    parts = masktrack.detector(backbone, classes, numbers, dict(testing))
     parts["roi_head"]["type"] = "IdentityRoIHead"
     identities = training["identities"] if training["identification"] else 0
     parts["roi_head"]["bbox_head"] |= {"type": "IdentityBoxHead", "identities": identities}
@@ -125,4 +124,4 @@ def _rules(testing: Settings) -> Part:
 
 
 def _selection(testing: Settings) -> Part:
-    return {name: testing[name] for name in ("nms_pre", "class_threshold", "id_threshold", "nms_iou", "max_per_frame")}
+    return {name: testing[name] for name in ("nms_pre", "score_threshold", "id_threshold", "nms_iou", "max_per_frame")}

@@ -16,14 +16,14 @@ class SelectionRules:
 
     Attributes:
         nms_pre: Candidates per level that are looked at.
-        class_threshold: Class scores must exceed it.
+        score_threshold: Class scores must exceed it.
         id_threshold: Identity scores must exceed it.
         nms_iou: A box is dropped when it overlaps a better one by more, whatever their classes.
         max_per_frame: Largest number of detections.
     """
 
     nms_pre: int = 200
-    class_threshold: float = 0.1
+    score_threshold: float = 0.1
     id_threshold: float = 0.1
     nms_iou: float = 0.5
     max_per_frame: int = 10
@@ -86,7 +86,7 @@ def select(
     """
     best_class = classes.amax(dim=1)
     best_identity = None if identities is None else identities.amax(dim=1)
-    valid = best_class > rules.class_threshold
+    valid = best_class > rules.score_threshold
     if best_identity is not None:
         valid &= best_identity > rules.id_threshold
     candidates = valid.nonzero()[:, 0]

@@ -100,8 +100,8 @@ def model(classes, identities, neck_inputs=(1, 8, 8, 2048), **inference):
     backbone = get_backbone("r50")
     backbone = type(backbone)("r50", backbone.config, neck_inputs, True)
     training = TRAINING["paper"] | {"identities": identities, "channels": 64}
-    testing = INFERENCE["paper"] | {"nms_pre": 20, "class_threshold": 0.1, "max_per_frame": 6, "max_rows": 12}
-    config = networks.model(backbone, classes, training, testing | inference)
+    testing = INFERENCE["paper"] | {"nms_pre": 20, "score_threshold": 0.1, "max_per_frame": 6, "max_rows": 12}
+    config = networks.model(backbone, classes, "paper", training, testing | inference)
     config["backbone"] = {"type": "ResNet", "depth": 18, "base_channels": 8, "stem_channels": 8}
     assert config.pop("type") == GapIAICondInst.__name__
     return GapIAICondInst(**config).eval()

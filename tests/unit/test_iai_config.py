@@ -37,7 +37,7 @@ def facts(dataset="youtube_vis_2019", objects=6, classes=40):
 def test_released_numbers(dataset, objects, backbone, expected):
     config = build_config("paper", facts(dataset, objects), backbone, {})
     selection = config.model.selection
-    numbers = config.model.identities, selection.nms_pre, selection.class_threshold, selection.max_per_frame
+    numbers = config.model.identities, selection.nms_pre, selection.score_threshold, selection.max_per_frame
     assert numbers == expected
     assert config.model.rules.max_rows == expected[3]
 

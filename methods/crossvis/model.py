@@ -15,7 +15,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from methods.crossvis import sampling  # noqa: F401 - registers NeighbourPair
-from methods.crossvis.detection import DetectionRule, FrameObjects, detect
+from methods.crossvis.detection import DetectionRule, detect
 from methods.crossvis.losses import IdentityClassifier, crossover_partners
 from methods.crossvis.tracker import CrossVISMemory
 from methods.runtime.condinst_heads import Assignment, GapCondInstHead, Locations
@@ -103,6 +103,8 @@ class GapCrossVIS(CondInst):
         association: Arguments of ``CrossVISMemory``.
         **kwargs: As for mmdet's ``CondInst``.
     """
+
+    records_queries = True  # the embeddings that detections are matched by
 
     def __init__(
         self,
@@ -232,24 +234,23 @@ class GapCrossVIS(CondInst):
         """
         self.memory.reset()
         collector = TrackCollector()
-        for batch in frames.batches(1):
+        for frame, batch in enumerate(frames.batches(1)):
             data = self.data_preprocessor(batch, training=False)
             meta = data["data_samples"][0][0].metainfo
             features = self.extract_feat(data["inputs"][:, 0].contiguous())
             locations = self.bbox_head(features)
             found = detect(locations, self.rule, meta["scale_factor"], meta["ori_shape"][:2])
-            ids = self._associate(locations, found)
+            assert locations.extra is not None
+            embeddings = locations.extra[0, found.locations]
+            ids = self.memory.step(embeddings, found.boxes, found.labels, found.scores)
             kept = torch.tensor([index for index, track_id in enumerate(ids) if track_id >= 0], dtype=torch.long)
             masks = self._masks(features, locations, found.locations[kept], meta)
-            collector.add_frame(
-                [ids[index] for index in kept.tolist()],
-                frame_detections(found.labels[kept], found.scores[kept], masks),
-            )
+            tracks = [ids[index] for index in kept.tolist()]
+            collector.add_frame(tracks, frame_detections(found.labels[kept], found.scores[kept], masks))
+            if frames.queries is not None:
+                for track_id, embedding in zip(tracks, embeddings[kept], strict=True):
+                    frames.queries.add(track_id, frame, embedding)
         return collector.tracks()
-
-    def _associate(self, locations: Locations, found: FrameObjects) -> list[int]:
-        assert locations.extra is not None
-        return self.memory.step(locations.extra[0, found.locations], found.boxes, found.labels, found.scores)
 
     def _masks(self, features: Features, locations: Locations, indices: Tensor, meta: dict[str, Any]) -> Tensor:
         """Masks [n, H, W] in the original frame."""

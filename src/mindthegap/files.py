@@ -21,17 +21,33 @@ _DISK_ERRORS = {
     errno.EPERM: "the folder is not writable; change its permissions or choose another one",
     errno.EROFS: "the file system is read-only; choose another folder",
 }
+_PLACE_ERRORS = {
+    errno.ENOENT: "no file can be made there; choose another folder",
+    errno.ENOTDIR: "a part of the path is a file, not a folder; choose another path",
+    errno.EEXIST: "a part of the path is a file, not a folder; choose another path",
+    errno.EISDIR: "there is a folder of that name; choose another name",
+    errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
+    errno.EINVAL: "no file can be made there; choose another folder",
+}
+_ARCHIVES = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
+"""How compressed files begin."""
 
 
 @contextmanager
-def disk_errors(path: str | Path) -> Iterator[None]:
-    """Turns a full, read-only or forbidden disk into one sentence that names ``path``."""
+def disk_errors(path: str | Path, *, place: bool = False) -> Iterator[None]:
+    """Turns a full, read-only or forbidden disk into one sentence that names ``path``.
+
+    Args:
+        path: What is written.
+        place: Also says so where no file of that path can exist at all.
+    """
+    known = _DISK_ERRORS | _PLACE_ERRORS if place else _DISK_ERRORS
     try:
         yield
     except OSError as error:
-        if error.errno not in _DISK_ERRORS:
+        if error.errno not in known:
             raise
-        raise MindTheGapError(f"{path}: cannot be written: {_DISK_ERRORS[error.errno]}.") from error
+        raise MindTheGapError(f"{path}: cannot be written: {known[error.errno]}.") from error
 
 
 @contextmanager
@@ -42,11 +58,14 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     to disk before the rename, so that a crash leaves either the old file or the new one.
     """
     path = Path(path)
-    with disk_errors(path):
+    with disk_errors(path, place=True):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
         os.close(handle)
         temporary = Path(name)
+    with disk_errors(path):
         try:
             yield temporary
             with temporary.open("rb") as written:
@@ -113,7 +132,14 @@ def read_text(path: str | Path, kind: str = "JSON") -> str:
         raise InputError(path, "", "is a folder, not a file", f"name the {kind} file in it") from None
     except PermissionError:
         raise InputError(path, "", "may not be read", "change its permissions") from None
+    except OSError as error:
+        raise InputError(path, "", f"cannot be read ({error.strerror})", "check the path") from None
     except UnicodeDecodeError as error:
+        with Path(path).open("rb") as stream:
+            start = stream.read(8)
+        for magic, name in _ARCHIVES.items():
+            if start.startswith(magic):
+                raise InputError(path, "", f"is compressed ({name})", "unpack it and give the file in it") from None
         raise InputError(path, f"byte {error.start}", "is not UTF-8 text", f"give the plain {kind} file") from None
 
 

@@ -69,6 +69,31 @@ def test_missing_file_and_folder(tmp_path):
             read_json(path)
 
 
+@pytest.mark.parametrize(("magic", "name"), [(b"\x1f\x8b\x08\x00\xff", "gzip"), (b"PK\x03\x04\xff\xff", "zip")])
+def test_compressed_files_are_called_so(tmp_path, magic, name):
+    (tmp_path / "results.json").write_bytes(magic)
+    with pytest.raises(InputError, match=rf"is compressed \({name}\); unpack it"):
+        read_json(tmp_path / "results.json")
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [("file/a.json", "is a file, not a folder"), ("folder", "a folder of that name"), ("n" * 300, "name is too long")],
+)
+def test_places_where_no_file_can_be_are_told(tmp_path, place, words):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(MindTheGapError, match=words):
+        write_json(tmp_path / place, {})
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder"]
+    assert not list((tmp_path / "folder").iterdir())
+
+
+def test_names_that_no_file_can_have_are_not_read(tmp_path):
+    with pytest.raises(InputError, match="cannot be read"):
+        read_json(tmp_path / ("n" * 300))
+
+
 def test_sha256_of_known_bytes(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     assert sha256_file(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

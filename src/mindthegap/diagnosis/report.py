@@ -238,7 +238,7 @@ def check_folder(folder: Path, results_path: str | Path) -> None:
     Raises:
         InputError: The path leads through a file, or an output would replace the result file that is diagnosed.
     """
-    with disk_errors(folder):
+    with disk_errors(folder, place=True):
         files = [part for part in (folder, *folder.parents) if part.exists() and not part.is_dir()]
     if files:
         raise InputError(files[0], "", "is a file, so no folder can be written there", "name another folder with -o")

@@ -40,6 +40,8 @@ class Fields:
         if type(value) is int and low <= value <= maximum:
             return value
         wanted = "a whole number" if minimum is None else f"a whole number from {minimum} up"
+        if type(value) is int and abs(value) >= INT64_LIMIT:
+            wanted += " that fits 64 bits"
         self.bad(key, wanted, f"write {wanted}")
         return None
 

@@ -1,19 +1,9 @@
-"""Real trainings and inferences of any method on a handful of rendered clips, and a kill in the middle."""
-
-import os
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
+"""Real trainings and inferences of any method on a handful of rendered clips."""
 
 from methods.runtime.jobs import InferenceJob, TrainingJob
 from mindthegap.config.datasets import SyntheticDataset
 from mindthegap.synth import render_dataset
 
-ROOT = Path(__file__).resolve().parents[1]
-PROGRAM = "import sys; from pathlib import Path; from methods.runtime.jobs import TrainingJob; "
-PROGRAM += "from methods.runtime.training import train; train(TrainingJob.load(Path(sys.argv[1])))"
 SETTINGS = {"checkpoint_seconds": 0.0, "cpu_threads": 1, "cpu_processes": 1}
 
 
@@ -35,17 +25,3 @@ def training_job(method, dataset, out, scale="smoke", **settings):
 def inference_job(method, dataset, trained, out, split="diagnostic", scale="smoke", **settings):
     outputs = trained / "weights.pth", out / "0.json", out / "0.speed.json"
     return InferenceJob(method, "r18_tiny", scale, dataset, split, *outputs, {"cpu_threads": 1, **settings})
-
-
-def kill_after(job, description, step):
-    """Starts a training and kills it, without warning, once it has saved a checkpoint of that step or a later one."""
-    job.save(description)
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])}
-    process = subprocess.Popen([sys.executable, "-c", PROGRAM, str(description)], env=environment)
-    checkpoints, deadline = job.work_dir / "checkpoints", time.monotonic() + 300
-    while process.poll() is None and time.monotonic() < deadline:
-        if any(int(path.name[5:14]) >= step for path in checkpoints.glob("step_*.pth")):
-            break
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, "the training ended before it was killed"

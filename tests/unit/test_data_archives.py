@@ -58,10 +58,14 @@ def _packed(tmp_path, archive, out, **changes):
     return prepare_folder(spec(tmp_path / "in", **(paths | changes)), tmp_path / out, "mine", progress=False)
 
 
-@pytest.mark.parametrize("name", ["train.zip", "train.tar", "train.tar.gz"])
-def test_an_archive_gives_what_its_folder_gives(tmp_path, folder, name):
+@pytest.mark.parametrize(
+    ("name", "prefix"), [("train.zip", "train/"), ("train.tar", "./train/"), ("train.tar.gz", "train/")]
+)
+def test_an_archive_gives_what_its_folder_gives(tmp_path, folder, name, prefix):
     plain, _ = prepared(tmp_path, None, "plain")
-    archive = _pack(folder, tmp_path / name, extra=[("train/readme.txt", b"hello"), ("__MACOSX/train/._gt.json", b"x")])
+    archive = _pack(
+        folder, tmp_path / name, prefix, extra=[("train/readme.txt", b"hello"), ("__MACOSX/train/._gt.json", b"x")]
+    )
     packed = _packed(tmp_path, archive, "packed")
     for split in ("train", "diagnostic"):
         written = [(tmp_path / out / f"{split}.json").read_bytes() for out in ("plain", "packed")]

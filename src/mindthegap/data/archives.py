@@ -56,7 +56,8 @@ def locate(path: str | Path) -> Place:
     path = Path(path)
     for candidate in (path, *path.parents):
         if candidate.name.lower().endswith(SUFFIXES) and not candidate.is_dir():
-            return Place(candidate, path.relative_to(candidate).as_posix().strip("./"), True)
+            inner = path.relative_to(candidate).as_posix()
+            return Place(candidate, "" if inner == "." else inner, True)
     return Place(path)
 
 
@@ -106,9 +107,10 @@ class Archive:
         with tarfile.open(self.path, "r|*") as tar:
             for member in tar:
                 tar.members = []  # type: ignore[attr-defined]  # or tarfile would keep them all
-                stream = tar.extractfile(member) if member.name in wanted else None
+                name = member.name.removeprefix("./")
+                stream = tar.extractfile(member) if name in wanted else None
                 if stream is not None:
-                    yield member.name, stream
+                    yield name, stream
 
     def read(self, name: str) -> bytes:
         """The content of one file.
@@ -148,10 +150,11 @@ class Archive:
         with self.path.open("rb") as raw, tarfile.open(fileobj=raw, mode="r|*") as tar:
             for member in tar:
                 tar.members = []  # type: ignore[attr-defined]
-                self._check(member.name, not (member.isreg() or member.isdir()), member.name in found)
+                name = member.name.removeprefix("./")  # as `tar -cf train.tar .` writes them
+                self._check(name, not (member.isreg() or member.isdir()), name in found)
                 if member.isreg():
-                    self._check_size(member.name, member.size)
-                    found[member.name] = Entry(member.size, None)
+                    self._check_size(name, member.size)
+                    found[name] = Entry(member.size, None)
                 while told < raw.tell() // _MIB:
                     told += 1
                     yield

@@ -1,7 +1,6 @@
 """The oracle's optimum is the optimum: fast paths, component programs and whole-video programs against brute force."""
 
 import itertools
-import os
 from dataclasses import replace
 
 import numpy as np
@@ -42,17 +41,6 @@ def test_linking_equals_brute_force(make, videos, programs):
         stage = Stage.TRACKING if i % 2 else Stage.BOTH
         solved += check_instance(make(rng, classes=1 + i % 3 // 2), rng, "HiGHS", whole=i % 5 == 0, stage=stage)
     assert solved >= programs
-
-
-@pytest.mark.slow
-@pytest.mark.skipif("MINDTHEGAP_SLOW" not in os.environ, reason="two minutes; set MINDTHEGAP_SLOW=1")
-@pytest.mark.parametrize("solver", SOLVERS)
-def test_linking_and_whole_program_equal_brute_force_on_500_videos(solver):
-    rng = np.random.default_rng(3)
-    for i in range(500):
-        make = contested_video if i % 2 else clashing_video
-        for stage in (Stage.TRACKING, Stage.BOTH):
-            check_instance(make(rng, classes=1 + i % 3), rng, solver, whole=True, stage=stage)
 
 
 def own_choices(video, own, gate):

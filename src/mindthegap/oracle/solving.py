@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 import pulp
@@ -95,6 +96,7 @@ class Solution:
     seconds: float
 
 
+@cache
 def available_solvers() -> tuple[SolverName, ...]:
     """The solvers PuLP can call here; CBC's binary is missing on some machines."""
     names = pulp.listSolvers(onlyAvailable=True)

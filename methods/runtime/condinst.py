@@ -39,6 +39,7 @@ PAPER: Part = {
     "mask_channels": 128,
     "mask_convs": 4,
     "center_radius": 1.5,  # strides around an object's mask centroid that are positive
+    "class_weight": 1.0,  # of the class loss
     "iou_offset": 1.0,  # added to intersection and union in the box loss; 0 is the GIoU of its paper
 }
 
@@ -128,6 +129,13 @@ def _box_head(classes: int, settings: Part) -> Part:
         "center_sample_radius": settings["center_radius"],
         "conv_bias": settings["tower_bias"],
         "norm_cfg": {"type": "GN", "num_groups": settings["tower_groups"], "requires_grad": True},
+        "loss_cls": {
+            "type": "FocalLoss",
+            "use_sigmoid": True,
+            "gamma": 2.0,
+            "alpha": 0.25,
+            "loss_weight": settings["class_weight"],
+        },
         "iou_offset": settings["iou_offset"],
     }
 

@@ -131,6 +131,36 @@ def test_the_memory_grows_as_its_rule_says(build, limit, expected):
 
 
 @pytest.mark.slow
+def test_paper_clips_have_one_size_and_their_own_flips(dataset, build):
+    from mmdet.registry import DATASETS
+
+    facts = read_facts(dataset, "train")
+    config = build_config("paper", facts, "r50", {})
+    clips = DATASETS.build(
+        {
+            "type": "DatasetFolder",
+            "ann_file": str(facts.annotations),
+            "frames_dir": str(facts.frames_dir),
+            "seed": 0,
+            "pipeline": config.train_pipeline,
+        }
+    )
+    flips, sizes = set(), set()
+    for position in range(6):  # videos of 4 frames are continued to clips of 5
+        item = clips[position % 3, 0, position]
+        frames = item["data_samples"].video_data_samples
+        assert item["inputs"].shape[0] == len(frames) == 5
+        assert len({frame.img_shape for frame in frames}) == 1
+        assert all(frame.gt_instances.masks.masks.shape[1:] == frame.img_shape for frame in frames)
+        assert frames[4].frame_id == frames[0].frame_id
+        flips.add(tuple(frame.flip for frame in frames))
+        sizes.add(frames[0].img_shape)
+    assert any(0 < sum(drawn) < 5 for drawn in flips)
+    assert len(sizes) > 1
+    assert all(360 <= min(size) <= 480 and max(size) <= 960 for size in sizes)
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(os.environ.get("MINDTHEGAP_SLOW") != "1", reason="takes minutes; set MINDTHEGAP_SLOW=1")
 def test_two_clips_are_learnt_by_heart(tmp_path):
     dataset = render_clips(tmp_path / "data", train=(2, 5), diagnostic=(1, 2), size=(96, 160))

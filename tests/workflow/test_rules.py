@@ -51,6 +51,21 @@ def test_the_paper_matrix_resolves(project):
     assert (stats["train_method"], stats["predict_tracks"], stats["diagnose_predictions"]) == (str(cells),) * 3
 
 
+def test_a_dataset_outside_the_scale_can_be_prepared(project):
+    assert project.due("results/smoke/datasets/sweep_length_064/manifest.json") == ["render_diagnostic_dataset"]
+
+
+def test_a_sweep_in_the_scale_gets_its_figure(project):
+    def widen(config):
+        config["scales"]["smoke"]["datasets"] = ["synth_ytvis19", "sweep_density"]
+        config["scales"]["smoke"]["paper"] = ["gap_bars", "gap_vs_knob"]
+
+    project.edit(widen)
+    due = project.due()
+    names = ("render_diagnostic_dataset", "diagnose_predictions", "measure_strata", "draw_paper_item")
+    assert [due.count(name) for name in names] == [5, 6, 6, 2]
+
+
 def test_the_slurm_profile_resolves_from_a_clone():
     command = [sys.executable, "-m", "snakemake", "--cores", "all", "--profile", "slurm", "--dry-run"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

@@ -5,6 +5,7 @@ from pathlib import Path
 from mindthegap.config import experiments, parse_config
 from mindthegap.data import source_files
 from mindthegap.errors import EXIT_USER_ERROR, MindTheGapError
+from mindthegap.synth.sweeps import sweep_points
 from mindthegap.workflow import (
     check_published,
     check_writable,
@@ -31,8 +32,8 @@ SCALE = CONFIG.scales[CONFIG.scale]
 OUT = f"{CONFIG.results}/{CONFIG.scale}"
 EXPERIMENTS = experiments(SCALE)
 DATASETS = SCALE.prepared_datasets()
-SYNTHETIC = [name for name in DATASETS if CONFIG.datasets[name].kind == "synthetic"]
-FOLDERS = [name for name in DATASETS if CONFIG.datasets[name].kind == "folder"]
+SWEEPS = sweep_points({name: CONFIG.datasets[name] for name in SCALE.datasets})
+ON_SWEEPS = ("gap_vs_knob",)  # figures of the experiments on sweeps; the others show everything else
 FIGURE_SUFFIXES = ["pdf", "svg", "png", "csv", "ipynb"]
 
 
@@ -71,6 +72,22 @@ def targets(kind):
         "tracklens",
     )
     return [] if no_frames_needed else files[kind]
+
+
+def of_item(name, item):
+    """Files called ``name`` of the experiments that a figure shows."""
+    cells = [cell for cell in EXPERIMENTS if (cell.dataset in SWEEPS) == (item in ON_SWEEPS)]
+    return [f"{OUT}/oracle/{cell.path}/{name}" for cell in cells]
+
+
+def sweep_manifests(item):
+    """Manifests with the measured values of the sweeps, for a figure of them."""
+    return [path for path in targets("datasets") if item in ON_SWEEPS and Path(path).parent.name in SWEEPS]
+
+
+def configured(kind, *, trained):
+    """A wildcard constraint: names of the datasets of one kind that are trained on, or that borrow weights."""
+    return one_of(name for name, spec in CONFIG.datasets.items() if spec.kind == kind and trains(name) == trained)
 
 
 def trains(dataset):

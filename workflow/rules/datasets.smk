@@ -1,12 +1,6 @@
 # Data into the contract: <split>.json, frames/, manifest.json; results/<scale>/datasets/<dataset>/.
 # Every configured dataset can be prepared by naming its files, whether or not the scale lists it.
 
-
-def configured(kind, *, trained):
-    """A wildcard constraint: names of the datasets of one kind that are trained on, or that borrow weights."""
-    return one_of(name for name, spec in CONFIG.datasets.items() if spec.kind == kind and trains(name) == trained)
-
-
 DATASET_TABLES = (
     []
     if CONFIG.entry == "figures"

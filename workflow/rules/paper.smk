@@ -1,16 +1,4 @@
 # Figures and tables, one executed notebook each; results/<scale>/paper/<item>/<item>.{pdf,svg,png,csv,ipynb}.
-from mindthegap.synth.sweeps import sweep_points
-
-ON_SWEEPS = ("gap_vs_knob",)
-SWEEPS = sweep_points({name: CONFIG.datasets[name] for name in SCALE.datasets})
-SWEEP_MANIFESTS = [f"{OUT}/datasets/{name}/manifest.json" for name in SWEEPS if targets("datasets")]
-
-
-def of_item(name, item):
-    """Files called ``name`` of the experiments that a figure shows: those on sweeps, or all others."""
-    return [
-        f"{OUT}/oracle/{cell.path}/{name}" for cell in EXPERIMENTS if (cell.dataset in SWEEPS) == (item in ON_SWEEPS)
-    ]
 
 
 rule draw_paper_item:
@@ -18,7 +6,7 @@ rule draw_paper_item:
         notebook=f"{ROOT}/notebooks/{{item}}.ipynb",
         gaps=lambda wildcards: of_item("gaps.json", wildcards.item),
         tracks=lambda wildcards: of_item("tracks.parquet", wildcards.item),
-        manifests=lambda wildcards: SWEEP_MANIFESTS if wildcards.item in ON_SWEEPS else [],
+        manifests=lambda wildcards: sweep_manifests(wildcards.item),
     output:
         report(
             f"{OUT}/paper/{{item}}/{{item}}.png",

@@ -26,6 +26,8 @@ from mindthegap.evaluation.parameters import (
 )
 from mindthegap.evaluation.tables import Bools, Floats, Int64s, OverlapTables, VideoOverlaps
 
+_THRESHOLDS = np.minimum(IOU_THRESHOLDS, ALMOST_ONE)[:, None]
+
 
 @dataclass(frozen=True, eq=False)
 class CategoryMatches:
@@ -171,11 +173,13 @@ def _match_category(
 ) -> CategoryMatches:
     """Matches the tracks of one category of one video; ``neglected`` ``[S, D]`` are not punished if unmatched."""
     own_ignored = ignored[:, objects]
-    taken = _assign(iou, video.object_crowd[objects], own_ignored)
-    # An object without id (0) is taken by its track, but the official evaluator reads the match as "unmatched".
-    hit = taken >= 0
-    matched, on_ignored, match_of = hit, hit, np.full(taken.shape[1:], -1, np.int64)
-    if len(objects):
+    shape = (len(ignored), len(_THRESHOLDS), len(order))
+    matched = on_ignored = np.zeros(shape, bool)
+    match_of = np.full(shape[1:], -1, np.int64)
+    if len(objects) and len(order):
+        taken = _assign(iou, video.object_crowd[objects], own_ignored)
+        hit = taken >= 0
+        # An object without id (0) is taken by its track, but the official evaluator reads the match as "unmatched".
         matched = hit & (video.object_id[objects] != 0)[taken]
         on_ignored = hit & own_ignored[np.arange(len(taken))[:, None, None], taken]
         match_of = np.where(hit[0], objects[taken[0]], -1)
@@ -201,12 +205,12 @@ def _assign(iou: Floats, crowd: Bools, ignored: Bools) -> Int64s:
         crowd: ``[g]``.
         ignored: ``[S, g]``.
     """
-    thresholds = np.minimum(IOU_THRESHOLDS, ALMOST_ONE)[:, None]
-    groups = len(ignored)
+    thresholds, groups = _THRESHOLDS, len(ignored)
     result = np.full((groups, len(thresholds), len(iou)), -1, np.int64)
-    free = np.ones((groups, len(thresholds), iou.shape[1]), bool)
     reach = iou >= thresholds[0]
-    for track in np.flatnonzero(reach.any(axis=1)):
+    reaching = np.flatnonzero(reach.any(axis=1))
+    free = np.ones((groups, len(thresholds), iou.shape[1] if len(reaching) else 0), bool)
+    for track in reaching:
         near = np.flatnonzero(reach[track])
         if len(near) == 1:  # nothing to choose from
             (only,) = near

@@ -92,6 +92,17 @@ def check_row(row, entry):
         assert (None if np.isnan(bounds).all() else bounds) == entry["intervals"][name]
 
 
+def test_levels_rise_in_every_stratum_of_the_tight_oracle(written):
+    """A stratum is a ground truth of its own, so what holds of the whole holds of it."""
+    diagnosis, out = written
+    if diagnosis.objective == "iou":
+        pytest.skip("gaps of the iou oracle may be negative")
+    stored = pd.read_parquet(out / "strata.parquet")
+    assert len(stored) > 20
+    for gap in ("tracking", "tracking_ranking", "tracking_association", "classification", "segmentation"):
+        assert (stored[gap] >= -1e-9).all(), gap
+
+
 def test_one_video_has_no_interval():
     """Drawn again and again it is always itself, which would look like certainty."""
     video = clashing_video(np.random.default_rng(0))

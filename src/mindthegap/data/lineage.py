@@ -42,7 +42,7 @@ class Seen:
             return ""
         return (
             f"The weights have seen {self.videos} of {self.of} diagnosed videos in training ({self.source}): "
-            "AP is too high and the gaps are too small."
+            "AP is likely too high and the gaps too small."
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -136,7 +136,7 @@ def mark_contaminated(figure: Figure, shown: bool) -> None:
     left, bottom, width, height = engine.get()["rect"]
     line = 0.14 / figure.get_figheight()
     engine.set(rect=(left, bottom + line, width, height - line))  # type: ignore[call-arg]
-    text = "* the weights have, or may have, seen diagnosed videos in training: AP too high, gaps too small"
+    text = "* the weights have, or may have, seen diagnosed videos in training: AP likely too high, gaps too small"
     figure.text(0.005, bottom, text, ha="left", va="bottom", fontsize=7, style="italic", color="#a03030")
 
 

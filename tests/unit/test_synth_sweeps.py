@@ -14,7 +14,9 @@ from mindthegap.cli import app
 from mindthegap.config import parse_config
 from mindthegap.config.datasets import SweepDataset
 from mindthegap.data.described import describe_manifests
+from mindthegap.data.linking import linking_ap
 from mindthegap.errors import ConfigError, InputError
+from mindthegap.formats import read_ground_truth
 from mindthegap.synth import render_dataset
 from mindthegap.synth.sweeps import sweep_table
 
@@ -114,6 +116,24 @@ def test_manifests_hold_wanted_and_measured_values(tmp_path):
     (tmp_path / "bad.json").write_text("[]")
     with pytest.raises(InputError, match="is not a dataset's manifest"):
         sweep_table([tmp_path / "bad.json"])
+
+
+@pytest.mark.parametrize(
+    ("knob", "values", "split"),
+    [
+        ("length", [8, 96], {"objects": 3, "occlusion": 0.2, "look_alikes": 0.6, "exits": 0.3}),
+        ("density", [2, 12], {"frames": 24, "occlusion": 0.2, "look_alikes": 0.6, "object_size": [0.16, 0.26]}),
+        ("occlusion", [0, 0.9], {"frames": 32, "objects": 3, "look_alikes": 0.6, "exits": 0}),
+    ],
+)
+def test_linking_gets_harder_along_every_sweep(tmp_path, knob, values, split):
+    changes = {"height": 64, "width": 96, "diagnostic": {"videos": 6, **split}}
+    scores = []
+    for name, member in sweep(knob=knob, values=values, **changes).members("s").items():
+        render_dataset(member, tmp_path / name, name, progress=False)
+        scores.append(linking_ap(read_ground_truth(tmp_path / name / "diagnostic.json")))
+    assert scores[0] > 75
+    assert scores[1] < scores[0] - 5
 
 
 def test_the_command_renders_a_sweep_and_its_table(tmp_path):

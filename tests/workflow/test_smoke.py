@@ -12,6 +12,7 @@ FIGURE = ["draw_paper_item"]
 AFTER_GAPS = ["build_tracklens", "diagnose_predictions", *FIGURE]
 AFTER_PREDICTIONS = ["predict_tracks", *AFTER_GAPS]
 AFTER_TRAINING = ["train_method", *AFTER_PREDICTIONS]
+AFTER_RENDERING = ["draw_contact_sheet", "measure_strata", "render_dataset", "tabulate_datasets"]
 
 
 def test_every_stage_leaves_its_files(finished):
@@ -109,7 +110,7 @@ def set_data(config):
         (set_bootstrap, AFTER_GAPS),
         (set_threshold, AFTER_PREDICTIONS),
         (set_training, AFTER_TRAINING),
-        (set_data, ["draw_contact_sheet", "render_dataset", *AFTER_TRAINING]),
+        (set_data, [*AFTER_RENDERING, *AFTER_TRAINING]),
     ],
 )
 def test_a_changed_parameter_reruns_what_depends_on_it(finished_copy, change, expected):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,7 +38,7 @@ def knob_frame(
 
     Args:
         gaps: Columns of :func:`mindthegap.plots.gap_table`.
-        tracks: Columns of :func:`mindthegap.plots.track_table`; they tell how much is behind a point.
+        tracks: Columns of :func:`mindthegap.plots.track_table`; they tell how much is behind a point (null if unknown).
         points: By dataset, the ``name`` and ``knob`` of its sweep and the wanted ``value``; others are left out.
         measured: Columns ``dataset`` and ``achieved`` of :func:`mindthegap.synth.sweeps.sweep_table`, if known.
 
@@ -62,7 +62,7 @@ def knob_frame(
     frame.insert(1, "knob", at.map(lambda name: points[name]["knob"]))
     frame.insert(2, "wanted", at.map(lambda name: float(points[name]["value"])))
     frame.insert(3, "achieved", at.map(achieved).astype("float64"))
-    frame["videos"], frame["objects"] = at.map(counts.nunique()), at.map(counts.size())
+    frame["videos"], frame["objects"] = (at.map(number).astype("Int64") for number in (counts.nunique(), counts.size()))
     order = frame["method"].map(lambda method: paper_order("", method))
     return frame.assign(order=order).sort_values(["sweep", "order", "wanted"], ignore_index=True).drop(columns="order")
 
@@ -84,7 +84,9 @@ def gap_vs_knob(table: pd.DataFrame) -> Figure:
             for axes, part in zip(line, PARTS, strict=True):
                 _draw_panel(axes, rows, part, methods)
                 axes.set_xlabel(_AXES[_knob(table, sweep)])
-            line[0].set_ylabel(f"points\n({count_range(rows['videos'])} videos each)")
+            _common_scale(line[1:])
+            number = f"\n({count_range(rows['videos'])} videos each)" if rows["videos"].notna().all() else ""
+            line[0].set_ylabel(f"points{number}")
         for axes, part in zip(panels[0], PARTS, strict=True):
             axes.set_title(part if part == "AP" else f"{part} gap", loc="left", fontweight="bold")
         handles = {line.get_label(): line for axes in panels.flat for line in axes.lines if line.get_marker() != "None"}
@@ -101,6 +103,13 @@ def gap_vs_knob(table: pd.DataFrame) -> Figure:
 def _knob(table: pd.DataFrame, sweep: str) -> str:
     """What a sweep varies."""
     return str(table.loc[table["sweep"] == sweep, "knob"].iloc[0])
+
+
+def _common_scale(panels: Sequence[Axes]) -> None:
+    """Gives panels one range, so that gaps of a row can be compared."""
+    ends = [axes.get_ylim() for axes in panels]
+    for axes in panels:
+        axes.set_ylim(min(low for low, _ in ends), max(high for _, high in ends))
 
 
 def _draw_panel(axes: Axes, rows: pd.DataFrame, part: str, methods: list[str]) -> None:
@@ -124,7 +133,7 @@ def _draw_panel(axes: Axes, rows: pd.DataFrame, part: str, methods: list[str]) -
     labels = [f"{unit * value:g}" for value in wanted]
     axes.set_xticks(range(len(wanted)), labels)
     axes.set_xlim(-0.4, len(wanted) - 0.6)
-    if part == PARTS[0]:
+    if part == PARTS[0] and objects.notna().all():
         for place, value in enumerate(wanted):
             style: dict[str, Any] = {"ha": "center", "va": "bottom", "fontsize": 5, "color": "#777777"}
             axes.annotate(f"{int(objects[value])}", (place, 0.0), xycoords=("data", "axes fraction"), **style)

@@ -136,7 +136,8 @@ def gap_vs_length(tracks: pd.DataFrame, bins: int = 4) -> Figure:
             for axes, gap in zip(panels[line], GAPS, strict=True):
                 _draw_lines(axes, shares[shares["dataset"] == dataset], gap, methods, names, spans)
             _write_counts(panels[line][-1], shares[shares["dataset"] == dataset], spans)
-            panels[line][0].set_ylabel(f"{plain_text(dataset_label(dataset))}\npoints per object".lstrip())
+            name = plain_text(dataset_label(dataset)).replace(", ", ",\n")
+            panels[line][0].set_ylabel(f"{name}\npoints per object".lstrip())
         for axes, gap in zip(panels[0], GAPS, strict=True):
             axes.set_title(f"{gap} share", loc="left", fontweight="bold", pad=10)  # counts stand below
         for axes, gap in zip(panels[-1], GAPS, strict=True):

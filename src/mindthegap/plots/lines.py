@@ -59,7 +59,9 @@ def draw_line(axes: Axes, place: int, methods: int, values: np.ndarray, name: st
     centre, low, high = values
     ticks = np.arange(len(centre)) + _STEP * (place - (methods - 1) / 2)
     look: dict[str, Any] = {"color": LINES[place % len(LINES)]}
-    axes.plot(ticks, centre, marker=MARKERS[place % len(MARKERS)], markersize=3.6, label=name, **look)
+    axes.plot(
+        ticks, centre, marker=MARKERS[place % len(MARKERS)], markersize=3.6, label=name, clip_on=False, zorder=3, **look
+    )
     known = np.isfinite(values).all(axis=0)
     axes.vlines(ticks[known], low[known], high[known], linewidth=0.9, alpha=0.7, **look)
 

@@ -68,7 +68,9 @@ TRAINING: dict[str, Part] = {
     "paper": {**seqformer.TRAINING["paper"], **_ADDITIONS},
 }
 
-INFERENCE: dict[str, Part] = {scale: {**seqformer.RULES, "frames_at_once": 36} for scale in TRAINING}
+INFERENCE: dict[str, Part] = {
+    scale: {**seqformer.RULES, "context_frames": 36, "whole_video_mib": 512.0} for scale in TRAINING
+}
 
 
 def build_config(
@@ -101,6 +103,8 @@ def build_config(
     steps = seqformer.step_count(training, facts, stills)
     switches = VARIANTS[training["variant"]]
     model = seqformer.network("GapMsStsVis", get_backbone(backbone), facts.classes, training, testing)
+    if switches.encoder_attention:
+        model["encoder"]["layer"]["frame_chunk"] = testing["frames_per_pass"]
     return Config(
         {
             "model": model | _additions(training, switches, steps, predicts=inference is not None),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from mmdet.models.layers import DeformableDetrTransformerEncoder
 from mmdet.models.layers.transformer.deformable_detr_layers import DeformableDetrTransformerEncoderLayer
 from mmengine.model import ModuleList
@@ -15,10 +16,17 @@ from methods.seqformer.encoder import FrameEncoder
 
 
 class MsStsEncoderLayer(DeformableDetrTransformerEncoderLayer):
-    """Encoder layer with a parallel branch: ``LN(X + dropout(A(X) + Z(X)))``, then the feed-forward network."""
+    """Encoder layer with a parallel branch: ``LN(X + dropout(A(X) + Z(X)))``, then the feed-forward network.
 
-    def __init__(self, *, temporal: AttentionOptions, **kwargs: Any) -> None:
+    Args:
+        temporal: Sizes of the branch Z.
+        frame_chunk: Frames that pass everything but the branch at once at test time; bounds memory, changes nothing.
+        **kwargs: As for mmdet's layer.
+    """
+
+    def __init__(self, *, temporal: AttentionOptions, frame_chunk: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.frame_chunk = frame_chunk
         self.dropout = self.self_attn.dropout
         self.self_attn.dropout = nn.Identity()  # one dropout over the sum of both branches
         self.msts = MultiScaleTemporalAttention(self.embed_dims, temporal)
@@ -35,16 +43,28 @@ class MsStsEncoderLayer(DeformableDetrTransformerEncoderLayer):
             frames: Frames per clip T.
             **kwargs: Passed to the deformable attention, among them ``spatial_shapes``.
         """
-        inside = self.self_attn(
-            query=query,
-            query_pos=query_pos,
-            key_padding_mask=key_padding_mask,
-            identity=query.new_zeros(()),
-            **kwargs,
-        )
         shapes = [tuple(shape) for shape in kwargs["spatial_shapes"].tolist()]
         across = self.msts((query + query_pos).unflatten(0, (-1, frames)), shapes).flatten(0, 1)
         across = across.masked_fill(key_padding_mask[..., None], 0.0)
+        references = kwargs.pop("reference_points")
+        size = len(query) if self.training else self.frame_chunk
+        parts = zip(
+            *(each.split(size) for each in (query, query_pos, across, key_padding_mask, references)), strict=True
+        )
+        return torch.cat([self._inside_frames(*part, **kwargs) for part in parts])
+
+    def _inside_frames(
+        self, query: Tensor, query_pos: Tensor, across: Tensor, padding: Tensor, references: Tensor, **kwargs: Any
+    ) -> Tensor:
+        """The layer given the branch's output [B, S, C] for some of the frames."""
+        inside = self.self_attn(
+            query=query,
+            query_pos=query_pos,
+            key_padding_mask=padding,
+            reference_points=references,
+            identity=query.new_zeros(()),
+            **kwargs,
+        )
         query = self.norms[0](query + self.dropout(inside + across))
         normed: Tensor = self.norms[1](self.ffn(query))
         return normed

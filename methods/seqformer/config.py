@@ -113,7 +113,7 @@ RULES: Part = {
     "clip_frames": 5,
     "clip_stride": 1,
     "match_threshold": 0.01,
-    "frames_at_once": 8,
+    "frames_per_pass": 2,
 }
 INFERENCE: dict[str, Part] = {scale: dict(RULES) for scale in TRAINING}
 
@@ -205,7 +205,7 @@ def network(name: str, backbone: Backbone, classes: tuple[str, ...], training: P
             "offset_scale": training["offset_scale"],
         },
         "weights": {key: training[key] for key in _WEIGHTS},
-        "rules": {key: testing[key] for key in RULES if key not in SHARED_INFERENCE},
+        "rules": {key: value for key, value in testing.items() if key not in SHARED_INFERENCE},
     }
 
 

@@ -34,13 +34,15 @@ class Rules:
         top: Pairs or queries that are kept.
         min_score: Rows with a lower score are left out (official: they keep their score but lose their masks).
         class_threshold: For ``queries``, and for stitched clips.
-        whole_video_mib: A video is taken in one pass if its encoded frames need at most this much memory; the pass
-            needs about three times as much. 0 always goes clip by clip.
+        whole_video_mib: A video is taken in one pass if its encoded frames need at most this much memory. 0 always
+            goes clip by clip.
         clip_frames: Frames per clip of longer videos.
         clip_stride: Distance of clip starts, 1..clip_frames.
         match_threshold: Soft IoU that a clip's query needs to continue a track.
-        frames_at_once: Frames that are encoded together. For a network that looks across frames while encoding, this
-            is how far it looks.
+        frames_per_pass: Frames that pass the backbone and the attention inside frames at once; bounds memory, changes
+            nothing.
+        context_frames: Frames of a whole video that see each other while they are encoded, at most; only a network
+            that looks across frames there needs it.
     """
 
     selection: str = "pairs"
@@ -51,7 +53,8 @@ class Rules:
     clip_frames: int = 5
     clip_stride: int = 1
     match_threshold: float = 0.01
-    frames_at_once: int = 8
+    frames_per_pass: int = 2
+    context_frames: int = 36
 
     def __post_init__(self) -> None:
         if self.selection not in ("pairs", "queries"):
@@ -113,8 +116,24 @@ class ClipReader:
 
     def features(self, batch: dict[str, Any]) -> Features:
         """Backbone maps [T, ...] of frames."""
-        features: Features = self.model.backbone(self.images(batch).flatten(0, 1))
-        return features
+        parts = [
+            self.model.backbone(images) for images in self.images(batch)[0].split(self.model.rules.frames_per_pass)
+        ]
+        return tuple(torch.cat(level) for level in zip(*parts, strict=True))
+
+    def whole(self, frames: VideoFrames) -> Features:
+        """Tokens and mask features of a whole video, encoded in parts of equal length."""
+        rules = self.model.rules
+        parts = -(-frames.length // (rules.context_frames if self.model.encodes_clips else rules.frames_per_pass))
+        chunk = -(-frames.length // parts)  # a last part of a single frame would see no other
+        gathered: list[Tensor] = []
+        for start in range(0, frames.length, chunk):
+            span = range(start, min(start + chunk, frames.length))
+            encoded = self.encode(frames.batch(span))
+            gathered = gathered or [level.new_empty(frames.length, *level.shape[1:]) for level in encoded]
+            for level, part in zip(gathered, encoded, strict=True):
+                level[span.start : span.stop] = part
+        return tuple(gathered)
 
     def finish(self, features: Features) -> Features:
         """Tokens and mask features of a clip's backbone maps."""
@@ -167,9 +186,7 @@ def frame_bytes(model: Any, size: tuple[int, int]) -> int:
 
 def _whole_video(reader: ClipReader, frames: VideoFrames, rules: Rules) -> list[Track]:
     """One pass over the video: every frame encoded, one decoding."""
-    parts = -(-frames.length // rules.frames_at_once)
-    chunk = -(-frames.length // parts)  # even parts: a last one of a single frame would see no other
-    ((_, (tokens, features)),) = sliding_clips(frames, frames.length, 1, reader.encode, chunk)
+    tokens, features = reader.whole(frames)
     decoded = reader.decode(tokens)
     scores = reader.model.class_heads[-1](decoded.instances[-1, 0]).sigmoid()
     if rules.selection == "pairs":

@@ -227,6 +227,20 @@ def test_videos_need_no_discriminator(tmp_path, monkeypatch):
     assert network.predict_video(video(tmp_path / "one", 1))
 
 
+@torch.no_grad()
+def test_chunks_of_frames_change_nothing(tmp_path):
+    """What sees several frames is not cut; all else may be."""
+    found = []
+    for frames_per_pass in (1, 8):
+        network = variant("full", inference={"frames_per_pass": frames_per_pass})
+        for layer in network.encoder.encoder.layers:
+            torch.nn.init.constant_(layer.msts.out_proj.weight, 0.05)
+        found.append(network.predict_video(video(tmp_path, 5)))
+    assert found[0]
+    assert [track.segmentations for track in found[0]] == [track.segmentations for track in found[1]]
+    assert [track.score for track in found[0]] == pytest.approx([track.score for track in found[1]], abs=1e-6)
+
+
 def test_seqformers_weights_are_taken_up(tmp_path):
     seqformer, network = model("seqformer"), variant("full", seed=1)
     meta = {"method": "seqformer", "backbone": "r18_tiny", "fingerprint": "f", "classes": ["disc", "square", "star"]}

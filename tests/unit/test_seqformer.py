@@ -139,7 +139,7 @@ def test_best_pairs_and_best_queries():
 def test_whole_videos_do_not_depend_on_how_they_are_cut(network, tmp_path, selection, length, monkeypatch):
     results = []
     for at_once in (7, 2):
-        monkeypatch.setattr(network, "rules", Rules(selection=selection, frames_at_once=at_once, min_score=0.0))
+        monkeypatch.setattr(network, "rules", Rules(selection=selection, frames_per_pass=at_once, min_score=0.0))
         recorder = QueryRecorder()
         results.append((network.predict_video(video(tmp_path, length, queries=recorder)), recorder.arrays()))
     (tracks, queries), (again, _) = results

@@ -176,7 +176,7 @@ def test_presets_are_as_hard_as_they_should_be(tmp_path):
     for preset in ("synth_ytvis19", "synth_ovis"):
         dataset = spec(preset, videos=8)
         tasks = video_tasks(dataset, "diagnostic")
-        truth = synth_dataset._document(dataset, preset, "diagnostic", tasks, annotations_of(dataset))
+        truth = synth_dataset.split_document(dataset, preset, "diagnostic", tasks, annotations_of(dataset))
         (tmp_path / "gt.json").write_text(json.dumps(truth))
         scores[preset] = linking_ap(read_ground_truth(tmp_path / "gt.json"))
     assert scores["synth_ytvis19"] > 95

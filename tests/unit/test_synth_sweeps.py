@@ -18,6 +18,8 @@ from mindthegap.data.linking import linking_ap
 from mindthegap.errors import ConfigError, InputError
 from mindthegap.formats import read_ground_truth
 from mindthegap.synth import render_dataset
+from mindthegap.synth.describe import describe_presets
+from mindthegap.synth.presets import PRESETS
 from mindthegap.synth.sweeps import sweep_table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -163,6 +165,14 @@ def test_mistakes_on_the_command_line_are_one_sentence(tmp_path, arguments, mess
     assert message in str(done.exception)
     assert "Value error" not in str(done.exception)
     assert not (tmp_path / "out").exists()
+
+
+def test_presets_stand_beside_what_they_imitate():
+    table = describe_presets(videos=2, progress=False).set_index("dataset")
+    assert table.index.tolist() == [*PRESETS, "YouTube-VIS 2019", "YouTube-VIS 2021", "OVIS"]
+    assert table.loc[list(PRESETS), "linking_AP"].between(0, 100).all()
+    assert table.loc["OVIS", ["linking_AP", "presence"]].isna().all()
+    assert table.loc["synth_ovis", "objects_per_video"] > table.loc["synth_ytvis19", "objects_per_video"]
 
 
 def test_published_numbers_agree_with_themselves():

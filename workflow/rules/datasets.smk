@@ -6,6 +6,7 @@ DATASET_TABLES = (
     if CONFIG.entry == "figures"
     else [
         f"{OUT}/datasets/statistics.csv",
+        f"{OUT}/datasets/presets.csv",
         *(f"{OUT}/datasets/{name}/strata_{unit}.parquet" for name in DATASETS for unit in ("videos", "objects")),
     ]
 )
@@ -150,6 +151,34 @@ rule tabulate_datasets:
         "Putting the datasets beside the published ones"
     script:
         "../scripts/tabulate_datasets.py"
+
+
+rule tabulate_presets:
+    output:
+        report(
+            f"{OUT}/datasets/presets.csv",
+            caption="../report/dataset_statistics.rst",
+            category="Data",
+            labels={"dataset": "synthetic presets", "item": "statistics"},
+        ),
+    log:
+        f"{OUT}/logs/datasets/presets.log",
+    benchmark:
+        f"{OUT}/benchmarks/datasets/presets.jsonl"
+    conda:
+        "../../envs/mindthegap.yaml"
+    threads: ask("dataset", "cpus")
+    resources:
+        mem_mb=ask("dataset", "mem_mb"),
+        runtime=ask("dataset", "runtime"),
+        cpus_per_task=ask("dataset", "cpus"),
+    params:
+        videos=40,
+        code=code("src/mindthegap/synth", "src/mindthegap/data"),
+    message:
+        "Putting the synthetic presets beside the datasets that they imitate"
+    script:
+        "../scripts/tabulate_presets.py"
 
 
 rule draw_contact_sheet:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -58,7 +59,7 @@ def synth(
         specs = {out: _checked({"kind": "synthetic", **raw})}
     else:
         specs = {out: _checked({"kind": "synthetic", "weights_from": preset, **raw})}
-    manifests = [_render(spec, folder, workers) for folder, spec in specs.items()]
+    manifests = {folder: _render(spec, folder, workers) for folder, spec in specs.items()}
     if sweep is not None:
         _print_sweep(out, list(specs))
     if describe:
@@ -138,8 +139,10 @@ def _print_sweep(out: Path, folders: list[Path]) -> None:
         typer.echo(f"{row.dataset}: {row.knob} {row.wanted:g} wanted, {row.achieved:g} {row.unit} measured")
 
 
-def _print_statistics(manifests: list[dict[str, Any]]) -> None:
-    """Prints all diagnostic splits beside the published sets."""
-    from mindthegap.data.described import describe_manifests
+def _print_statistics(manifests: Mapping[Path, dict[str, Any]]) -> None:
+    """Prints all splits beside the published sets."""
+    from mindthegap.data.described import described_with_linking
+    from mindthegap.formats import read_ground_truth
 
-    typer.echo(describe_manifests(manifests).to_string(index=False, na_rep="-"))
+    truths = (read_ground_truth(folder / "diagnostic.json") for folder in manifests)
+    typer.echo(described_with_linking(list(manifests.values()), truths).to_string(index=False, na_rep="-"))

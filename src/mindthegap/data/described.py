@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mindthegap.data.statistics import PUBLISHED
 from mindthegap.files import atomic_path, read_json
-from mindthegap.formats import OCCLUSION_LEVELS, read_ground_truth
+from mindthegap.formats import OCCLUSION_LEVELS, GroundTruth, read_ground_truth
 from mindthegap.progress import track
 
 if TYPE_CHECKING:
@@ -47,10 +47,30 @@ def describe_manifests(manifests: Iterable[Mapping[str, Any]], *, published: boo
     return frame.astype(dict.fromkeys(("videos", "objects", "masks"), "int64"))
 
 
+def described_with_linking(
+    manifests: Sequence[Mapping[str, Any]], diagnosed: Iterable[GroundTruth], *, progress: bool = True
+) -> DataFrame:
+    """`describe_manifests` with ``linking_AP`` of the diagnostic splits (`mindthegap.data.linking`).
+
+    Args:
+        manifests: Contents of ``manifest.json`` files.
+        diagnosed: Their diagnostic splits, in the same order.
+        progress: Whether to show it on standard error.
+    """
+    from mindthegap.data.linking import linking_ap
+
+    table = describe_manifests(manifests)
+    pairs = track(zip(manifests, diagnosed, strict=True), "linking by overlap", len(manifests), enabled=progress)
+    scores = {content["dataset"]: linking_ap(truth) for content, truth in pairs}
+    known = table["dataset"].map(scores).where(table["split"] == "diagnostic").astype("float64")
+    table.insert(len(table.columns) - 1, "linking_AP", known.round(1))
+    return table
+
+
 def write_statistics(
     manifests: Sequence[str | Path], diagnostics: Sequence[str | Path], out_csv: str | Path, *, progress: bool = True
 ) -> None:
-    """Writes `describe_manifests` as CSV, with ``linking_AP`` of the diagnostic splits (`mindthegap.data.linking`).
+    """Writes `described_with_linking` as CSV.
 
     Args:
         manifests: Manifests of prepared datasets.
@@ -61,14 +81,13 @@ def write_statistics(
     Raises:
         InputError: A file cannot be used.
     """
-    from mindthegap.data.linking import linking_ap
-
     contents = [read_json(path) for path in manifests]
-    table = describe_manifests(contents)
-    pairs = track(zip(contents, diagnostics, strict=True), "linking by overlap", len(contents), enabled=progress)
-    scores = {content["dataset"]: linking_ap(read_ground_truth(path)) for content, path in pairs}
-    diagnosed = table["split"] == "diagnostic"
-    table.insert(len(table.columns) - 1, "linking_AP", table["dataset"].map(scores).where(diagnosed).round(1))
+    table = described_with_linking(contents, (read_ground_truth(path) for path in diagnostics), progress=progress)
+    save_described(table, out_csv)
+
+
+def save_described(table: DataFrame, out_csv: str | Path) -> None:
+    """Writes a table of this module as CSV, atomically."""
     with atomic_path(out_csv) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")
 

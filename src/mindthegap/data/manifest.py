@@ -20,9 +20,12 @@ def describe_split(path: Path, ground_truth: GroundTruth) -> dict[str, Any]:
         path: The file.
         ground_truth: What it says.
     """
+    return {"file": path.name, "sha256": sha256_file(path), **count_split(ground_truth)}
+
+
+def count_split(ground_truth: GroundTruth) -> dict[str, Any]:
+    """Counts and statistics of what a split's JSON says."""
     return {
-        "file": path.name,
-        "sha256": sha256_file(path),
         "videos": len(ground_truth.videos),
         "annotations": len(ground_truth.objects),
         "frames": sum(video.length for video in ground_truth.videos),

@@ -106,7 +106,7 @@ def render_dataset(
     Raises:
         MindTheGapError: The folder cannot be written, or holds frames that did not come from here.
     """
-    with staged_dataset(out_dir) as stage, _mapper(workers) as run:
+    with staged_dataset(out_dir) as stage, mapper(workers) as run:
         (stage / FRAMES).mkdir()
         splits, knobs = {}, {}
         for split in _SPLIT_KEYS:
@@ -115,7 +115,7 @@ def render_dataset(
                 continue
             rendered = run(partial(render_video, frames_dir=stage / FRAMES), tasks)
             done = list(track(rendered, f"rendering {name}/{split}", len(tasks), enabled=progress))
-            content = _document(spec, name, split, tasks, done)
+            content = split_document(spec, name, split, tasks, done)
             write_json(stage / f"{split}.json", content)
             splits[split] = describe_split(stage / f"{split}.json", read_ground_truth(stage / f"{split}.json"))
             knobs[split] = tasks[0].knobs.to_dict()
@@ -129,7 +129,7 @@ def render_dataset(
 
 
 @contextmanager
-def _mapper(workers: int) -> Iterator[Callable[..., Iterator[Any]]]:
+def mapper(workers: int) -> Iterator[Callable[..., Iterator[Any]]]:
     """A ``map`` that keeps the order, in this process or in several.
 
     Processes are forked, because the door of a workflow step cannot be imported a second time.
@@ -149,7 +149,7 @@ def _categories(spec: SyntheticDataset) -> list[dict[str, Any]]:
     return [{"id": k, "name": name, "supercategory": "shape"} for k, name in enumerate(spec.classes, start=1)]
 
 
-def _document(
+def split_document(
     spec: SyntheticDataset,
     name: str,
     split: str,

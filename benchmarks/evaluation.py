@@ -1,152 +1,113 @@
 """Our evaluation against the official evaluator and mmdet's copy: same data, same run, one core.
 
-Run as ``python benchmarks/evaluation.py --official FOLDER`` where FOLDER holds the official ``ytvos.py`` and
-``ytvoseval.py`` (they are read, never copied). Two figures per set: *core*, with both files parsed (ours: overlap
-tables and AP; theirs: ``evaluate`` and ``accumulate``), and *files*, from two paths to the numbers.
+    python benchmarks/evaluation.py --official FOLDER [--only TEXT]
+
+FOLDER holds the official ``ytvos.py`` and ``ytvoseval.py`` (they are read, never copied). Two figures per set: *core*,
+with both files parsed (ours: overlap tables and AP; theirs: ``evaluate`` and ``accumulate``), and *files*, from two
+paths to the numbers. A line is printed only after precision and recall have been found equal bit for bit.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import importlib.util
-import io
-import json
-import re
-import resource
-import subprocess
-import sys
 import tempfile
 import time
-import types
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from crowded_sets import Size, make
+from crowded_sets import Size, write
+from measuring import Times, alone, alternate, evaluators, official
 
 from mindthegap.evaluation import compute_overlaps, evaluate, evaluate_tables
 from mindthegap.formats import read_ground_truth, read_results
 
 SIZES = (
-    Size("360p, 25 classes", 20, 60, 6, 30, 360, 640, 25),
+    Size("360p, a class per object", 20, 60, 6, 30, 360, 640, 25, own_classes=True),
+    Size("360p, shared classes", 20, 60, 6, 30, 360, 640, 25),
     Size("360p, one class", 20, 60, 6, 30, 360, 640, 1),
-    Size("360p, 100 rows, 25 classes", 8, 60, 6, 100, 360, 640, 25),
-    Size("360p, 100 rows, one class", 8, 60, 6, 100, 360, 640, 1),
-    Size("720p, 25 classes", 6, 60, 8, 50, 720, 1280, 25),
+    Size("100 rows, a class per object", 8, 60, 6, 100, 360, 640, 25, own_classes=True),
+    Size("100 rows, shared classes", 8, 60, 6, 100, 360, 640, 25),
+    Size("100 rows, one class", 8, 60, 6, 100, 360, 640, 1),
+    Size("720p, a class per object", 6, 60, 8, 50, 720, 1280, 25, own_classes=True),
+    Size("720p, shared classes", 6, 60, 8, 50, 720, 1280, 25),
     Size("720p, one class", 6, 60, 8, 50, 720, 1280, 1),
+    Size("polygons, shared classes", 20, 60, 6, 30, 360, 640, 25, polygons=True),
+    Size("a mask in every frame, shared", 20, 60, 6, 30, 360, 640, 25, dense=True),
 )
-OVIS_SIZE = Size("OVIS validation set", 140, 60, 6, 50, 720, 1280, 25)
 
 
-def best(function: Callable[[], Any], repeats: int) -> tuple[float, Any]:
-    """Shortest processor time in seconds of several runs, and the last result."""
-    times = []
-    value = None
-    for _ in range(repeats):
-        start = time.process_time()
-        with contextlib.redirect_stdout(io.StringIO()):
-            value = function()
-        times.append(time.process_time() - start)
-    return min(times), value
+def theirs(dataset: type, evaluator: type, gt: Path, results: Path) -> tuple[Any, float]:
+    """An evaluator's state after ``accumulate``, and the processor time without loading.
 
-
-def ours(gt: Path, results: Path, repeats: int) -> tuple[float, float, Any]:
-    """Seconds for the core and from files, and the evaluation."""
-    ground_truth = read_ground_truth(gt)
-    rows = read_results(results, ground_truth)
-    core, evaluation = best(lambda: evaluate_tables(compute_overlaps(ground_truth, rows)), repeats)
-    files, _ = best(lambda: evaluate(gt, results), repeats)
-    return core, files, evaluation
-
-
-def theirs(dataset: type, evaluator: type, gt: Path, results: Path, repeats: int) -> tuple[float, float, Any]:
-    """The same for an evaluator of the official interface; each run loads afresh, because it changes its inputs."""
-    core, files, state = [], [], None
-    for _ in range(repeats):
-        with contextlib.redirect_stdout(io.StringIO()):
-            start = time.process_time()
-            truth = dataset(str(gt))
-            state = evaluator(truth, truth.loadRes(str(results)), "segm")
-            loaded = time.process_time()
-            state.evaluate()
-            state.accumulate()
-            end = time.process_time()
-        core.append(end - loaded)
-        files.append(end - start)
-    return min(core), min(files), state
-
-
-def official(folder: Path) -> tuple[type, type]:
-    """The official classes, with what NumPy has dropped put back in memory."""
-    package = types.ModuleType("official_evaluator")
-    package.__path__ = []
-    sys.modules["official_evaluator"] = package
-    found = []
-    for file, name in (("ytvos.py", "YTVOS"), ("ytvoseval.py", "YTVOSeval")):
-        source = (
-            (folder / file).read_text().replace("unicode", "str").replace("from . import", "from pycocotools import")
-        )
-        source = re.sub(r"\bnp\.float\b", "float", re.sub(r"(, )(np\.round\([^,]+\)) \+ 1,", r"\1int(\2) + 1,", source))
-        module = importlib.util.module_from_spec(importlib.util.spec_from_loader(f"official_evaluator.{name}", None))
-        sys.modules[module.__name__] = module
-        exec(compile(source, file, "exec"), module.__dict__)
-        found.append(getattr(module, name))
-    return found[0], found[1]
-
-
-def evaluators(folder: Path | None) -> dict[str, tuple[type, type]]:
-    """What there is to compare with."""
-    found = {"official": official(folder)} if folder else {}
-    try:
-        from mmdet.evaluation.functional import YTVIS, YTVISeval
-
-        found["mmdet"] = (YTVIS, YTVISeval)
-    except ImportError:
-        print("mmdet is not installed; left out", file=sys.stderr)
-    return found
+    Each run loads afresh, because it changes its inputs.
+    """
+    truth = dataset(str(gt))
+    state = evaluator(truth, truth.loadRes(str(results)), "segm")
+    begin = time.process_time()
+    state.evaluate()
+    state.accumulate()
+    return state, time.process_time() - begin
 
 
 def compare(size: Size, others: dict[str, tuple[type, type]], repeats: int, folder: Path) -> None:
-    """Prints one line per evaluator for one set, after checking that the arrays are equal."""
+    """Prints one line per set, after checking that the arrays are equal."""
     gt, results = folder / "gt.json", folder / "results.json"
-    truth, rows = make(size)
-    gt.write_text(json.dumps(truth))
-    results.write_text(json.dumps(rows))
-    masks = sum(mask is not None for entry in rows for mask in entry["segmentations"])
+    write(size, gt, results)
     megabytes = (gt.stat().st_size + results.stat().st_size) / 1e6
-    del truth, rows
-    core, files, evaluation = ours(gt, results, repeats)
-    print(f"{size.name}: {masks} predicted masks, {megabytes:.0f} MB | ours {core:.2f} / {files:.2f} s", end="")
-    for name, (dataset, evaluator) in others.items():
-        other_core, other_files, state = theirs(dataset, evaluator, gt, results, repeats)
+    truth = read_ground_truth(gt)
+    rows = read_results(results, truth)
+    core: dict[str, list[float]] = {name: [] for name in others}
+
+    def noted(name: str) -> Any:
+        state, processor = theirs(*others[name], gt, results)
+        core[name].append(processor)
+        return state
+
+    runs: dict[str, Callable[[], Any]] = {
+        "core": lambda: evaluate_tables(compute_overlaps(truth, rows)),
+        "files": lambda: evaluate(gt, results),
+        **{name: partial(noted, name) for name in others},
+    }
+    found = alternate(runs, repeats)
+    evaluation = found["files"].value
+    line = f"{size.name} | {megabytes:.0f} MB | ours {_shown(found['core'])} core, {_shown(found['files'])} files"
+    for name in others:
+        state, fastest = found[name].value, min(core[name])
         assert np.array_equal(evaluation.precision[:, :, :, :4], state.eval["precision"]), name
         assert np.array_equal(evaluation.recall[:, :, :4], state.eval["recall"]), name
-        ratios = f"ratio {other_core / core:.1f} / {other_files / files:.1f}"
-        print(f" | {name} {other_core:.2f} / {other_files:.2f} s, {ratios}", end="")
-    print(f" | peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB", flush=True)
+        ratios = fastest / found["core"].processor, found[name].processor / found["files"].processor
+        line += f" | {name} {fastest:.2f} core, {_shown(found[name])} files, ratio {ratios[0]:.1f}, {ratios[1]:.1f}"
+    print(line, flush=True)
 
 
-def alone(size: Size, folder: Path) -> None:
-    """Evaluates one set in a fresh process, so that its peak memory is not that of making the set."""
-    truth, rows = make(size)
-    (folder / "gt.json").write_text(json.dumps(truth))
-    (folder / "results.json").write_text(json.dumps(rows))
-    megabytes = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
-    print(f"{size.name}: {size.videos * size.frames * size.rows} row masks, {megabytes:.0f} MB", flush=True)
-    del truth, rows
-    code = (
-        "import sys, time, resource; from mindthegap.evaluation import cached_overlaps, evaluate_tables;"
-        "from mindthegap.evaluation import bootstrap_profiles, resampling_weights; clock = time.process_time;"
-        "a = clock(); tables = cached_overlaps(sys.argv[1], sys.argv[2], None); b = clock();"
-        "evaluation = evaluate_tables(tables); c = clock();"
-        "matches = evaluation.matches; bootstrap_profiles(matches, resampling_weights(len(matches.videos), 1000, 0));"
-        "d = clock(); peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024;"
-        "print(f'reading and tables {b - a:.1f} s, AP {c - b:.2f} s', end=', ');"
-        "print(f'1000 resamples {d - c:.2f} s, peak {peak:.0f} MiB')"
-    )
-    subprocess.run([sys.executable, "-c", code, str(folder / "gt.json"), str(folder / "results.json")], check=True)
+def _shown(times: Times) -> str:
+    """Processor seconds, and wall seconds in brackets."""
+    return f"{times.processor:.2f} ({times.wall:.2f}) s"
+
+
+def evaluate_alone(gt: str, results: str) -> dict[str, Any]:
+    """For ``alone``: our evaluation of two files."""
+    return {"AP": evaluate(gt, results).AP}
+
+
+def official_alone(folder: str, gt: str, results: str) -> dict[str, Any]:
+    """For ``alone``: the official evaluation of two files."""
+    precision = theirs(*official(Path(folder)), Path(gt), Path(results))[0].eval["precision"][:, :, :, 0, -1]
+    return {"AP": 100 * float(precision[precision > -1].mean())}
+
+
+def memory(size: Size, folder: Path, official_folder: Path | None) -> None:
+    """Prints the peak memory of an evaluation in a process of its own."""
+    gt, results = folder / "gt.json", folder / "results.json"
+    write(size, gt, results)
+    peaks = {"ours": alone("evaluation", "evaluate_alone", str(gt), str(results))["peak"]}
+    if official_folder:
+        folder_name = str(official_folder.resolve())
+        peaks["official"] = alone("evaluation", "official_alone", folder_name, str(gt), str(results))["peak"]
+    print(f"peak memory, {size.name}: " + ", ".join(f"{name} {peak:.0f} MiB" for name, peak in peaks.items()))
 
 
 def main() -> None:
@@ -154,18 +115,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--official", type=Path, help="folder of the official ytvos.py and ytvoseval.py")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--sizes", type=int, nargs="*", help="positions in SIZES; all by default")
-    parser.add_argument(
-        "--ovis-size", action="store_true", help="only 140 videos of 60 frames, and only ours, in a process of its own"
-    )
+    parser.add_argument("--only", default="", help="only sets with this text in their name")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        if options.ovis_size:
-            alone(OVIS_SIZE, Path(folder))
-            return
         others = evaluators(options.official)
-        for i in options.sizes if options.sizes is not None else range(len(SIZES)):
-            compare(SIZES[i], others, options.repeats, Path(folder))
+        chosen = [size for size in SIZES if options.only in size.name]
+        for size in chosen:
+            compare(size, others, options.repeats, Path(folder))
+        for size in chosen[:1]:
+            memory(size, Path(folder), options.official)
 
 
 if __name__ == "__main__":

@@ -125,7 +125,7 @@ def read_text(path: str | Path, kind: str = "JSON") -> str:
         InputError: The file is missing, unreadable, or not text.
     """
     try:
-        return Path(path).read_text(encoding="utf-8-sig")
+        return Path(path).read_bytes().decode("utf-8-sig")
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(path, "", "there is no such file", "check the path") from None
     except IsADirectoryError:

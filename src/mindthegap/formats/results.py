@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from mindthegap.errors import InputError
-from mindthegap.files import read_json
 from mindthegap.formats.fields import Fields, finite
 from mindthegap.formats.masks import MaskReader
 from mindthegap.formats.model import RLE, GroundTruth, ResultRow, Results
 from mindthegap.formats.problems import Problems, shown
-from mindthegap.formats.reading import without_collection
+from mindthegap.formats.reading import NotAListError, list_entries, without_collection
 
 _NONE_REFUSED: Mapping[str, Collection[int]] = {}
 _LENGTH_REMEDY = "write one entry per frame of the video, null where nothing is found (or use --official-quirks)"
@@ -54,7 +53,7 @@ def check_results(
         InputError: The file is no JSON list at all.
     """
     with without_collection():
-        return _Reader(problems, ground_truth, official_quirks, refused).read(read_json(path))
+        return _Reader(problems, ground_truth, official_quirks, refused).read(list_entries(path))
 
 
 class _Reader:
@@ -74,12 +73,14 @@ class _Reader:
         self.categories = {category.id for category in ground_truth.categories}
         self.gt_path = ground_truth.path
 
-    def read(self, data: Any) -> Results:
+    def read(self, entries: Iterable[Any]) -> Results:
         """Reads the whole file."""
-        if not isinstance(data, list):
+        try:
+            rows = [self._read_row(index, entry) for index, entry in enumerate(entries)]
+        except NotAListError as error:
             remedy = "give a result file as the evaluation servers take it"
-            raise InputError(self.problems.path, "", f"is {shown(data)}, not a list of tracks", remedy)
-        rows = [self._read_row(index, entry) for index, entry in enumerate(data)]
+            problem = f"is {shown(error.value)}, not a list of tracks"
+            raise InputError(self.problems.path, "", problem, remedy) from None
         self.masks.flush()
         found = [row for row in rows if row is not None]
         tracks = {id(row[4]): row[4] for row in found}

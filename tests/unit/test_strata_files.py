@@ -36,7 +36,20 @@ def test_the_command_writes_one_row_per_video_and_object(clips, tmp_path):
     listed = {"frames_present", "frames_hull", "absences", "mean_area_px", "occlusion_score", "visibility", "speed",
               "motion_iou", "scale_change", "aspect_change", "same_class_neighbours", "crossings"}  # fmt: skip
     assert listed <= set(objects.columns)
-    assert {"video_length", "density", "occlusion_score", "crossings"} <= set(videos.columns)
+    assert {"video_length", "density", "occlusion_score", "crossings", "mean_speed"} <= set(videos.columns)
+    first = objects[objects.video_id == videos.video_id[0]]
+    assert videos.mean_visibility[0] == pytest.approx(first.visibility.mean())
+    assert videos.mean_absences[0] == pytest.approx(first.absences.mean())
+
+
+def test_a_video_without_objects_keeps_its_row(clips, tmp_path):
+    content = json.loads(clips.read_text())
+    content["annotations"] = [entry for entry in content["annotations"] if entry["video_id"] == 2]
+    (tmp_path / "gt.json").write_text(json.dumps(content))
+    videos, objects = dataset_strata(tmp_path / "gt.json")
+    assert videos.video_id.tolist() == [1, 2]
+    assert videos.mean_speed.isna().tolist() == [True, False]
+    assert set(objects.video_id) == {2}
 
 
 def test_visibility_is_visible_over_whole_area(clips):

@@ -17,6 +17,18 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 VIDEOS, OBJECTS = "strata_videos.parquet", "strata_objects.parquet"
+AVERAGED = (
+    "frames_present",
+    "frames_hull",
+    "absences",
+    "relative_area",
+    "visibility",
+    "same_class_neighbours",
+    "speed",
+    "motion_iou",
+    "scale_change",
+    "aspect_change",
+)
 _WHOLE_KEYS = ("visibility", "amodal_segmentations")
 
 
@@ -33,7 +45,8 @@ def dataset_strata(
 
     Returns:
         `video_attributes` and `object_attributes` behind a column ``dataset``; objects also have ``visibility``
-        (`mean_visibility`; null where the file does not tell).
+        (`mean_visibility`; null where the file does not tell), videos the means of the ``AVERAGED`` attributes over
+        their objects as ``mean_<attribute>`` (null without one that has it).
 
     Raises:
         InputError: The first thing wrong with the file.
@@ -50,6 +63,8 @@ def dataset_strata(
     videos, objects = video_attributes(tables, geometry), object_attributes(tables, geometry)
     shares = _visibilities(ground_truth)
     objects["visibility"] = pd.array([shares.get(number) for number in objects["object_id"]], dtype="Float64")
+    means = objects.groupby("video_id")[list(AVERAGED)].mean().astype("Float64").add_prefix("mean_").reset_index()
+    videos = videos.merge(means, on="video_id", how="left")
     for frame in (videos, objects):
         frame.insert(0, "dataset", pd.Series([dataset] * len(frame), dtype="string"))
     return videos, objects

@@ -33,6 +33,11 @@ def test_the_shipped_configuration_is_valid_and_lists_the_study(raw):
     assert len(experiments(paper)) == 7 * 3 * 3 * len(paper.seeds)
 
 
+def test_a_recorded_configuration_can_be_read_again(raw):
+    config = parse_config(raw)
+    assert parse_config(config.model_dump(mode="json")) == config
+
+
 def test_the_default_scale_is_the_demo(raw):
     assert parse_config(raw).scale == "demo"
 

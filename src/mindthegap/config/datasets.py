@@ -118,17 +118,17 @@ Dataset = Annotated[SyntheticDataset | SweepDataset | FolderDataset | CocoDatase
 
 
 def with_members(datasets: dict[str, Dataset]) -> dict[str, Dataset]:
-    """Adds the datasets that sweeps are made of, behind each sweep.
+    """Adds the datasets that sweeps are made of, behind each sweep; a recorded configuration has them already.
 
     Raises:
-        ValueError: One of their names is taken.
+        ValueError: One of their names is taken by something else.
     """
     everything: dict[str, Dataset] = {}
     for name, spec in datasets.items():
         everything[name] = spec
         if isinstance(spec, SweepDataset):
             for member, rendered in spec.members(name).items():
-                if member in datasets:
+                if datasets.get(member, rendered) != rendered:
                     raise ValueError(f"datasets.{member}: the sweep '{name}' makes a dataset of this name; rename one")
                 everything[member] = rendered
     return everything

@@ -250,7 +250,7 @@ def _per_level(reference: Tensor, valid_ratios: Tensor) -> Tensor:
 
 def _refine(offset: Tensor, reference: Tensor) -> Tensor:
     """Boxes [..., 4] in 0..1 from offsets in logit space; a reference point moves the centre only."""
-    known = inverse_sigmoid(reference)
+    offset, known = offset.float(), inverse_sigmoid(reference)  # half precision would move boxes by pixels
     if known.shape[-1] == 2:
         known = torch.cat([known, torch.zeros_like(known)], dim=-1)
     return (offset + known).sigmoid()

@@ -73,18 +73,24 @@ class DynamicMaskHead(nn.Module):
             centres: [M, T, 2] reference points x, y in input pixels.
             parameters: [M, ``parameter_count``].
         """
+        # Offsets of hundreds of pixels are beyond half precision.
+        with torch.autocast(features.device.type, enabled=False):
+            logits = self._logits(features.float(), centres.float(), parameters.float())
+            if not len(logits):
+                return logits.repeat(1, 1, _FACTOR, _FACTOR)
+            return aligned_bilinear(logits, _FACTOR)
+
+    def _logits(self, features: Tensor, centres: Tensor, parameters: Tensor) -> Tensor:
+        """Mask logits [M, T, h, w] at the stride of the mask features."""
         height, width = features.shape[-2:]
         offsets = _offsets(centres, height, width) / self.offset_scale
-        hidden = torch.cat([offsets.to(features.dtype), features], dim=2).transpose(1, 2).flatten(2)
+        hidden = torch.cat([offsets, features], dim=2).transpose(1, 2).flatten(2)
         weights, biases = self._split(parameters)
         for index, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
             hidden = torch.baddbmm(bias[:, :, None], weight, hidden)
             if index < len(weights) - 1:
                 hidden = hidden.relu()
-        logits = hidden.view(*features.shape[:2], height, width)
-        if not len(logits):
-            return logits.new_zeros(0, features.shape[1], _FACTOR * height, _FACTOR * width)
-        return aligned_bilinear(logits, _FACTOR)
+        return hidden.view(*features.shape[:2], height, width)
 
     def _split(self, parameters: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Weights [M, out, in] and biases [M, out] of the three layers."""

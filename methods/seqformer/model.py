@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -84,8 +85,10 @@ class GapSeqFormer(BaseModel):
         channels = options.channels
         self.classes = tuple(classes)
         self.backbone = MODELS.build(backbone)
-        self.encoder = self.build_encoder(encoder)
-        self.decoder = self.build_decoder(options, queries)
+        with warnings.catch_warnings():  # a hint about CUDA kernels for every attention whose heads are narrow
+            warnings.filterwarnings("ignore", message="You'd better set embed_dims")
+            self.encoder = self.build_encoder(encoder)
+            self.decoder = self.build_decoder(options, queries)
         self.class_heads = nn.ModuleList([nn.Linear(channels, len(self.classes)) for _ in range(options.layers)])
         self.mask_branch = MaskBranch(channels, masks["hidden"], masks["out"])
         self.mask_head = DynamicMaskHead(masks["out"], masks["dynamic"], masks["offset_scale"])

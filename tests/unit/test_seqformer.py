@@ -99,6 +99,17 @@ def test_a_batch_without_objects_teaches_that_there_are_none(network):
     assert all(losses[f"loss_{name}"] == 0 for name in LOSSES[1:])
 
 
+@pytest.mark.parametrize("method", ["seqformer", "ms_sts_vis"])
+def test_losses_are_full_precision_under_autocast(method):
+    network = model(method).train()
+    inputs, samples = batch()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        losses = network.loss(inputs, samples)
+    assert all(value.dtype == torch.float32 and torch.isfinite(value) for value in losses.values())
+    sum(value for name, value in losses.items() if "loss" in name).backward()
+    assert all(torch.isfinite(value.grad).all() for value in network.parameters() if value.grad is not None)
+
+
 LOSSES = ("class", "box", "giou", "mask", "dice")
 
 

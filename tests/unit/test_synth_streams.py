@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
+import functools
+import multiprocessing
 import time
 
 import numpy as np
@@ -25,7 +23,7 @@ BODY_FIELDS = ("width", "height", "angle", "cycle")
 LOOKS = ("shape", "depth", "amplitude", "bend", "look", "tint", "extent")
 
 
-def plans(videos=4, **changes):
+def plans(videos=3, **changes):
     return [plan_video(BUSY.changed(**changes), len(CLASSES), SIZE, (7, 1, index)) for index in range(videos)]
 
 
@@ -74,7 +72,7 @@ def test_other_knobs_leave_looks_bodies_and_camera_alone(change):
 def test_occlusion_moves_objects_and_occluders_only():
     free, covered = plans(occlusion=0.0), plans(occlusion=0.9)
     assert not any(thing.depth >= 3000 for plan in free for thing in plan.others)
-    assert sum(thing.depth >= 3000 for plan in covered for thing in plan.others) >= 4
+    assert sum(thing.depth >= 3000 for plan in covered for thing in plan.others) >= 3
     assert all(plan.canvas_seed == other.canvas_seed for plan, other in zip(free, covered, strict=True))
     moved = [not same_paths(one, two, ("x",)) for plan, other in zip(free, covered, strict=True)
              for one, two in zip(plan.objects[1:], other.objects[1:], strict=True)]  # fmt: skip
@@ -92,20 +90,18 @@ def files_of(folder):
 
 
 def test_a_killed_rendering_ends_in_the_same_files(tmp_path):
-    arguments = ["synth", "--videos", "24", "--frames", "12", "--height", "48", "--width", "64", "--workers", "2"]
-    code = "from mindthegap.cli import main; main()"
-    command = [sys.executable, "-c", code, *arguments, "-o", str(tmp_path / "clips")]
-    killed = subprocess.Popen(command, start_new_session=True)
-    deadline = time.monotonic() + 60
-    while not list(tmp_path.glob("clips/.building-*/frames/*/00000.jpg")) and time.monotonic() < deadline:
-        time.sleep(0.005)
-    os.killpg(killed.pid, signal.SIGKILL)
-    killed.wait()
+    raw = {"kind": "synthetic", "height": 48, "width": 64, "weights_from": "synth_ytvis19",
+           "diagnostic": {"videos": 16, "frames": 10}}  # fmt: skip
+    dataset = SyntheticDataset.model_validate(raw)
+    render = functools.partial(render_dataset, dataset, progress=False)
+    child = multiprocessing.get_context("fork").Process(target=render, args=(tmp_path / "clips", "clips"))
+    child.start()
+    while not list(tmp_path.glob("clips/.building-*/frames/*/00000.jpg")) and child.is_alive():
+        time.sleep(0.001)
+    child.kill()
+    child.join()
     assert list(tmp_path.glob("clips/.building-*"))
     assert not (tmp_path / "clips/manifest.json").exists()
-    raw = {"kind": "synthetic", "height": 48, "width": 64, "weights_from": "synth_ytvis19",
-           "diagnostic": {"videos": 24, "frames": 12}}  # fmt: skip
-    dataset = SyntheticDataset.model_validate(raw)
     for folder in ("clips", "whole/clips"):
-        render_dataset(dataset, tmp_path / folder, "clips", progress=False)
+        render(tmp_path / folder, "clips")
     assert files_of(tmp_path / "clips") == files_of(tmp_path / "whole/clips")

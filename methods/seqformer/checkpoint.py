@@ -68,7 +68,7 @@ def convert(state: Tensors, classes: int) -> Tensors:
         ValueError: A key is unknown.
     """
     if any(key.startswith("detr.detr.") for key in state):  # VNext wraps the whole network once more
-        state = {key.removeprefix("detr."): value for key, value in state.items() if key.startswith("detr.")}
+        state = {key.removeprefix("detr."): value for key, value in state.items()}
     backbone = {
         key.split(".", 4)[4]: value
         for key, value in state.items()

@@ -203,3 +203,29 @@ def test_masks_at_test_time(reference, official_weights):
         masks = torch.stack(list(reader.masks(maps, decoded, seeds.SHOWN)), dim=1)
     wanted = reference["inference_masks"]
     torch.testing.assert_close(masks / wanted.abs().max(), wanted / wanted.abs().max(), **TOLERANCE)
+
+
+def test_released_backbones_have_their_place():
+    """torchvision's ResNet-50, which the official code wraps, and detectron2's names of it, which VNext uses."""
+    import torchvision
+    from mmdet.registry import MODELS
+
+    from methods.runtime.backbones import get_backbone
+
+    register_all_modules(init_default_scope=True)
+    theirs = {key: value for key, value in torchvision.models.resnet50().state_dict().items() if "fc." not in key}
+    own = {
+        f"backbone.{key}": value.shape for key, value in MODELS.build(get_backbone("r50").config).state_dict().items()
+    }
+    converted = convert({f"detr.backbone.0.body.{key}": value for key, value in theirs.items()}, 40)
+    assert {key: value.shape for key, value in converted.items()} == own
+    renamed = {
+        "stem.conv1.weight": "conv1.weight",
+        "stem.conv1.norm.running_var": "bn1.running_var",
+        "res4.5.conv3.norm.bias": "layer3.5.bn3.bias",
+        "res2.0.shortcut.weight": "layer1.0.downsample.0.weight",
+    }
+    given = {f"detr.detr.backbone.0.backbone.{key}": torch.zeros(1) for key in renamed}
+    assert set(convert(given, 40)) == {f"backbone.{key}" for key in renamed.values()}
+    with pytest.raises(ValueError, match=r"unknown key detr\.backbone_2"):
+        convert({"detr.backbone_2.weight": torch.zeros(1)}, 40)

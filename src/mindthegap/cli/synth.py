@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 Model = TypeVar("Model", bound="BaseModel")
 
-_SWEPT = {"length": "frames", "density": "objects", "occlusion": "occlusion"}
-
 
 def synth(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write; made if it does not exist.")],
@@ -78,18 +76,18 @@ def _range(text: str | None, option: str) -> list[int] | None:
 
 def _members(raw: dict[str, Any], sweep: str, out: Path) -> dict[Path, SyntheticDataset]:
     """A folder below ``out`` for each value of ``KNOB=V1,V2,...``."""
-    from mindthegap.config.datasets import SweepDataset
+    from mindthegap.config.rendered import SPLIT_KEYS, SweepDataset
 
     knob, equals, text = sweep.partition("=")
     try:
         values = [float(value) for value in text.split(",")]
     except ValueError:
         values = []
-    if knob not in _SWEPT or not equals or not values:
-        problem = f"{sweep!r} is not KNOB=V1,V2,... with a knob of {', '.join(_SWEPT)}"
+    if knob not in SPLIT_KEYS or not equals or not values:
+        problem = f"{sweep!r} is not KNOB=V1,V2,... with a knob of {', '.join(SPLIT_KEYS)}"
         raise InputError("--sweep", "", problem, "write e.g. --sweep length=8,16,32")
-    if _SWEPT[knob] in raw["diagnostic"]:
-        raise InputError(f"--{_SWEPT[knob]}", "", "is what the sweep varies", "leave it out")
+    if SPLIT_KEYS[knob] in raw["diagnostic"]:
+        raise InputError(f"--{SPLIT_KEYS[knob]}", "", "is what the sweep varies", "leave it out")
     entry = {"kind": "sweep", "knob": knob, "values": values, "weights_from": raw["preset"], **raw}
     spec = _validated(SweepDataset, entry)
     return {out / name: member for name, member in spec.members(f"sweep_{knob}").items()}

@@ -27,7 +27,8 @@ ShapeName = Literal[
 
 KnobName = Literal["length", "density", "occlusion"]
 
-_SPLIT_KEYS = {"length": "frames", "density": "objects", "occlusion": "occlusion"}
+SPLIT_KEYS = {"length": "frames", "density": "objects", "occlusion": "occlusion"}
+"""What a split calls the knob of a sweep."""
 _DEFAULT_CLASSES: tuple[ShapeName, ...] = get_args(ShapeName)[:8]
 
 
@@ -153,7 +154,7 @@ class SweepDataset(_Rendered):
     @model_validator(mode="after")
     def _values_fit(self) -> SweepDataset:
         """Whole numbers where things are counted, shares where they are shares; ``diagnostic`` leaves the knob out."""
-        key = _SPLIT_KEYS[self.knob]
+        key = SPLIT_KEYS[self.knob]
         if getattr(self.diagnostic, key) is not None:
             raise ValueError(f"diagnostic.{key}: is what the sweep varies; remove it and write values: [...]")
         if any(low >= high for low, high in pairwise(self.values)):
@@ -174,7 +175,7 @@ class SweepDataset(_Rendered):
         for value in self.values:
             knob = value if self.knob == "occlusion" else int(value)
             point = SweepPoint(name=name, knob=self.knob, value=value)
-            split = {**self.diagnostic.model_dump(exclude_none=True), _SPLIT_KEYS[self.knob]: knob}
+            split = {**self.diagnostic.model_dump(exclude_none=True), SPLIT_KEYS[self.knob]: knob}
             title = f"{self.title}, {knob:g}" if self.title else None
             raw = {**shared, "kind": "synthetic", "title": title, "diagnostic": split, "sweep": point}
             members[f"{name}_{self._label(value)}"] = SyntheticDataset.model_validate(raw)

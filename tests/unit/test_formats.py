@@ -224,6 +224,29 @@ def test_all_problems_are_collected_each_with_its_place(tmp_path):
     assert 1 in {entry.index for entry in found.rows}
 
 
+def test_one_problem_of_an_entry_hides_no_other(tmp_path):
+    gt = truth()
+    entry = gt["annotations"][0]
+    entry |= {"category_id": 9, "iscrowd": 5, "areas": [-1, "x", None], "occlusion": ["much", None, "more"]}
+    entry["segmentations"] = ["a", None, "b"]
+    gt["videos"][0]["file_names"] = ["a", 1, 2]
+    gt["videos"].append({**gt["videos"][0], "id": 9})
+    gt["videos"][0]["file_names"] = ["a", "b", "c"]
+    problems = Problems("gt.json", collect=True)
+    read = check_ground_truth(write(tmp_path / "gt.json", gt), problems)
+    places = ("category_id", "iscrowd", "areas[0]", "areas[1]", "occlusion[0]", "occlusion[2]")
+    places += ("segmentations[0]", "segmentations[2]")
+    expected = {f"annotations[0].{place}" for place in places}
+    assert {e.place for e in problems.found} == expected | {f"videos[1].file_names[{i}]" for i in (1, 2)}
+    bad = row(category_id=8, score="x", frame_scores=[None, 1, "y"], segmentations=[1, None, 2], query_id=[])
+    problems = Problems("r.json", collect=True)
+    check_results(write(tmp_path / "r.json", [bad]), read, problems)
+    places = ("category_id", "score", "query_id", "frame_scores[0]", "frame_scores[2]")
+    assert {e.place for e in problems.found} == {
+        f"[0].{place}" for place in (*places, "segmentations[0]", "segmentations[2]")
+    }
+
+
 def test_results_on_refused_videos_are_not_reported_twice(tmp_path):
     gt = changed(truth(), ("videos", 0, "length"), 9)
     problems = Problems("gt.json", collect=True)

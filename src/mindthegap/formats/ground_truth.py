@@ -136,12 +136,11 @@ class _Reader:
         names = fields.array("file_names", "list the frame files in order")
         if names is None:
             return None
-        for i, name in enumerate(names):
-            if not isinstance(name, str) or not printable(name):
-                place = f"{fields.place}.file_names[{i}]"
-                self.problems.add("file name", place, f"is {shown(name)}, not a text", "write the frame's file name")
-                return None
-        return tuple(names)
+        bad = [i for i, name in enumerate(names) if not isinstance(name, str) or not printable(name)]
+        for i in bad:
+            place, problem = f"{fields.place}.file_names[{i}]", f"is {shown(names[i])}, not a text"
+            self.problems.add("file name", place, problem, "write the frame's file name")
+        return None if bad else tuple(names)
 
     def _read_category(self, place: str, entry: Any) -> None:
         """Reads one entry of ``categories``."""
@@ -155,7 +154,7 @@ class _Reader:
         tracks = [self._read_object(f"annotations[{i}]", entry) for i, entry in enumerate(entries)]
         self.masks.flush()
         return tuple(
-            ObjectTrack(number, video, category, crowd, tuple(masks), areas, occlusion)
+            ObjectTrack(number, video, category, crowd, self.masks.finished(masks), areas, occlusion)
             for number, video, category, crowd, masks, areas, occlusion in filter(None, tracks)
         )
 
@@ -170,15 +169,16 @@ class _Reader:
         areas = self._areas(fields)
         video = self._known(fields, "video_id", self.videos, video_id)
         category = self._known(fields, "category_id", self.categories, category_id)
-        if video is None or category is None or masks is None or areas is None or crowd is None:
+        if video is None:
             return None
-        for key, entries in (("segmentations", masks), ("areas", areas)):
-            if len(entries) != video.length and not self.quirks:
+        for key in ("segmentations", "areas"):
+            entries = fields.value.get(key)
+            if isinstance(entries, list) and len(entries) != video.length and not self.quirks:
                 problem = f"has {len(entries)} entries, but video {video.id} has {video.length} frames"
                 self.problems.add("track length", f"{place}.{key}", problem, _LENGTH_REMEDY)
         occlusion = self._occlusion(fields, video)
-        read: list[RLE | None] = self.masks.read(masks, f"{place}.segmentations", video)
-        if number is None:
+        read: list[RLE | None] = self.masks.read(masks or [], f"{place}.segmentations", video)
+        if number is None or category is None or masks is None or areas is None or crowd is None:
             return None
         return number, video.id, category.id, crowd, read, areas, occlusion
 
@@ -206,13 +206,12 @@ class _Reader:
         if values is None:
             return None
         numbers = tuple(None if value is None else finite(value) for value in values)
-        for i, (value, number) in enumerate(zip(values, numbers, strict=True)):
-            if value is not None and (number is None or number < 0):
-                place = f"{fields.place}.areas[{i}]"
-                problem = f"is {shown(value)}, not a finite area of 0 or more"
-                self.problems.add("area", place, problem, "write the mask's area in pixels or null")
-                return None
-        return numbers
+        pairs = enumerate(zip(values, numbers, strict=True))
+        bad = [i for i, (value, number) in pairs if value is not None and (number is None or number < 0)]
+        for i in bad:
+            place, problem = f"{fields.place}.areas[{i}]", f"is {shown(values[i])}, not a finite area of 0 or more"
+            self.problems.add("area", place, problem, "write the mask's area in pixels or null")
+        return None if bad else numbers
 
     def _occlusion(self, fields: Fields, video: Video) -> tuple[str | None, ...] | None:
         """OVIS occlusion levels, ``None`` where the file has none."""
@@ -224,9 +223,8 @@ class _Reader:
             found = f"is {shown(levels)}, not a list of {video.length} levels"
             self.problems.add("occlusion", place, found, "write one level or null per frame, or leave the key out")
             return None
-        for i, level in enumerate(levels):
-            if level is not None and level not in OCCLUSION_LEVELS:
-                remedy = f"write null or one of {', '.join(OCCLUSION_LEVELS)}"
-                self.problems.add("occlusion", f"{place}[{i}]", f"is {shown(level)}, not a level", remedy)
-                return None
-        return tuple(levels)
+        bad = [i for i, level in enumerate(levels) if level is not None and level not in OCCLUSION_LEVELS]
+        for i in bad:
+            remedy = f"write null or one of {', '.join(OCCLUSION_LEVELS)}"
+            self.problems.add("occlusion", f"{place}[{i}]", f"is {shown(levels[i])}, not a level", remedy)
+        return None if bad else tuple(levels)

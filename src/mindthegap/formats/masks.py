@@ -12,10 +12,11 @@ from pycocotools import mask as coco_mask
 
 from mindthegap.formats import rle
 from mindthegap.formats.fields import finite
-from mindthegap.formats.model import RLE, Video
+from mindthegap.formats.model import RLE, DecodedTrack, Video
 from mindthegap.formats.problems import Problems, shown
 
 _BATCH_CHARACTERS = 200_000  # keeps the arrays of one decoding pass in the processor's cache
+_KEPT_RUNS = 50_000_000  # of the first tracks, 200 MB; later ones are decoded again where they are needed
 _SHARED_CHARACTERS = 20_000_000  # of the latest tracks, among which equal ones are looked for
 _POLYGON_MARGIN = 10  # polygons may leave the frame by this many frame sizes; rasterising costs memory per pixel walked
 _MAX_PERIMETER = 20_000_000  # pixels; pycocotools takes 40 bytes for each without asking whether there are any
@@ -24,12 +25,16 @@ _REMEDY_COUNTS = "encode the mask again with pycocotools.mask.encode"
 
 
 class _Pending(NamedTuple):
-    """Masks of one track waiting to be decoded: they belong at ``target[frame]`` for each of ``frames``."""
+    """Masks of one track waiting to be decoded: they belong at ``target[frame]`` for each of ``frames``.
+
+    ``whole`` says that they are all masks of the track.
+    """
 
     target: list[RLE | None]
     frames: list[int]
     place: str
     size: list[int]
+    whole: bool
 
 
 @dataclass
@@ -50,6 +55,8 @@ class MaskReader:
     _waiting: int = 0
     _seen: dict[tuple[str | None, ...], tuple[list[int], list[RLE | None]]] = field(default_factory=dict)
     _seen_characters: int = 0
+    _runs: dict[int, tuple[list[RLE | None], rle.Runs]] = field(default_factory=dict)  # by id of the list
+    _kept: int = 0
 
     def read(self, masks: list[Any], place: str, video: Video) -> list[RLE | None]:
         """Takes the masks of one track.
@@ -75,7 +82,7 @@ class MaskReader:
         target: list[RLE | None] = [None] * len(masks)
         frames = [frame for frame, text in enumerate(texts) if text is not None]
         before = self._waiting
-        self._queue([text for text in texts if text is not None], _Pending(target, frames, place, size))
+        self._queue([text for text in texts if text is not None], _Pending(target, frames, place, size, True))
         self._remember(key, size, target, self._waiting - before)
         if self._waiting > _BATCH_CHARACTERS:
             self.flush()
@@ -94,7 +101,7 @@ class MaskReader:
         target: list[RLE | None] = [None] * len(masks)
         for frame, mask in enumerate(masks):
             if mask is not None:
-                self._read_any(mask, _Pending(target, [frame], place, size))
+                self._read_any(mask, _Pending(target, [frame], place, size, False))
         if self._waiting > _BATCH_CHARACTERS:
             self.flush()
         return target
@@ -112,7 +119,7 @@ class MaskReader:
     def _refuse_texts(self, texts: list[str], pending: _Pending) -> None:
         """Reports the compressed masks that are no ASCII, and queues the others."""
         for frame, text in zip(pending.frames, texts, strict=True):
-            single = pending._replace(frames=[frame])
+            single = pending._replace(frames=[frame], whole=False)
             if text.isascii():
                 self._queue([text], single)
             else:
@@ -197,7 +204,8 @@ class MaskReader:
         bad = rle.check(runs, np.repeat(pixels, number)) | bad
         if strings is None:
             strings = rle.encode(rle.drop(runs, bad))
-        for i in rle.not_canonical(runs, strings):
+        changed = rle.not_canonical(runs, strings)
+        for i in changed:
             if i not in bad:
                 strings[i] = rle.encode(rle.canonical(runs.only(i)))[0]
         begin = 0
@@ -205,8 +213,19 @@ class MaskReader:
             end = begin + len(item.frames)
             for frame, counts in zip(item.frames, strings[begin:end], strict=True):
                 item.target[frame] = {"size": item.size, "counts": counts}
+            if item.whole and not (changed or bad) and self._kept < _KEPT_RUNS:
+                self._runs[id(item.target)] = item.target, runs.part(begin, end)
+                self._kept += int(runs.first[end] - runs.first[begin])
             begin = end
         self._report(pending, np.cumsum(number), bad)
+
+    def finished(self, target: list[RLE | None]) -> tuple[RLE | None, ...]:
+        """A track that ``read`` returned, once ``flush`` has run; with its run lengths where they are at hand."""
+        if id(target) not in self._runs:
+            return tuple(target)
+        track = DecodedTrack(target)
+        _, track.runs = self._runs[id(target)]
+        return track
 
     def _report(self, pending: list[_Pending], ends: npt.NDArray[np.int64], bad: dict[int, str]) -> None:
         """Reports malformed masks and takes them out again."""

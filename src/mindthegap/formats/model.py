@@ -10,8 +10,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mindthegap.formats.rle import Runs
+
 RLE = dict[str, Any]
 """``{"size": [height, width], "counts": bytes}``; equal masks have equal bytes (the encoding is canonical)."""
+
+
+class DecodedTrack(tuple[RLE | None, ...]):
+    """The masks of a track as any tuple holds them, and their run lengths, which need not be decoded again.
+
+    Attributes:
+        runs: Runs of the masks that are there, in order.
+    """
+
+    runs: Runs
 
 
 @dataclass(frozen=True)

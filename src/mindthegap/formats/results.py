@@ -9,7 +9,7 @@ from typing import Any
 from mindthegap.errors import InputError
 from mindthegap.formats.fields import Fields, finite
 from mindthegap.formats.masks import MaskReader
-from mindthegap.formats.model import RLE, GroundTruth, ResultRow, Results
+from mindthegap.formats.model import RLE, GroundTruth, ResultRow, Results, Video
 from mindthegap.formats.problems import Problems, shown
 from mindthegap.formats.reading import NotAListError, list_entries, without_collection
 
@@ -84,7 +84,7 @@ class _Reader:
         self.masks.flush()
         found = [row for row in rows if row is not None]
         tracks = {id(row[4]): row[4] for row in found}
-        shared = {number: tuple(masks) for number, masks in tracks.items()}  # rows with equal masks share a tuple
+        shared = {number: self.masks.finished(masks) for number, masks in tracks.items()}  # equal rows share a tuple
         complete = tuple(
             ResultRow(index, video, category, score, shared[id(masks)], query, frame_scores)
             for index, video, category, score, masks, query, frame_scores in found
@@ -98,32 +98,35 @@ class _Reader:
         video_id, category_id = fields.integer("video_id"), fields.integer("category_id")
         score = fields.number("score")
         segmentations = fields.array("segmentations", "write one mask per frame (box results cannot be evaluated)")
-        known = self._known(place, video_id, category_id)
-        if not known or score is None or segmentations is None:
+        video, category = self._known_video(place, video_id), self._known_category(place, category_id)
+        query = self._query(fields)
+        if segmentations is None or video is None:
             return None
-        assert video_id is not None
-        video = self.videos[video_id]
         if len(segmentations) != video.length and not self.quirks:
-            problem = f"has {len(segmentations)} entries, but video {video_id} has {video.length} frames"
+            problem = f"has {len(segmentations)} entries, but video {video.id} has {video.length} frames"
             self.problems.add("track length", f"{place}.segmentations", problem, _LENGTH_REMEDY)
         masks: list[RLE | None] = self.masks.read(segmentations, f"{place}.segmentations", video)
-        query, frame_scores = self._query(fields), self._frame_scores(fields, len(segmentations))
-        return index, video_id, category_id, score, masks, query, frame_scores
+        frame_scores = self._frame_scores(fields, len(segmentations))
+        if category is None or score is None:
+            return None
+        return index, video.id, category, score, masks, query, frame_scores
 
-    def _known(self, place: str, video_id: int | None, category_id: int | None) -> bool:
-        """Whether the ground truth has the row's video and category."""
-        if video_id in self.refused_videos or category_id in self.refused_categories:
-            return False
-        if video_id is not None and video_id not in self.videos:
-            problem = f"there is no video {shown(video_id)} in {self.gt_path}"
+    def _known_video(self, place: str, number: int | None) -> Video | None:
+        """The row's video, if the ground truth has it."""
+        if number is not None and number not in self.videos and number not in self.refused_videos:
+            problem = f"there is no video {shown(number)} in {self.gt_path}"
             self.problems.add("unknown video_id", f"{place}.video_id", problem, "give the results of this ground truth")
-            return False
-        if category_id is not None and category_id not in self.categories and not self.quirks:
-            problem = f"there is no category {shown(category_id)} in {self.gt_path}"
+        return None if number is None else self.videos.get(number)
+
+    def _known_category(self, place: str, number: int | None) -> int | None:
+        """The row's category, if the ground truth has it (or quirks take any)."""
+        if number is None or number in self.categories or self.quirks:
+            return number
+        if number not in self.refused_categories:
+            problem = f"there is no category {shown(number)} in {self.gt_path}"
             remedy = "use the ground truth's category ids (or --official-quirks to leave such rows out)"
             self.problems.add("unknown category_id", f"{place}.category_id", problem, remedy)
-            return False
-        return video_id is not None and category_id is not None
+        return None
 
     def _query(self, fields: Fields) -> int | str | None:
         """The optional ``query_id``: an integer or a text."""
@@ -142,12 +145,11 @@ class _Reader:
             found = f"is {shown(values)}, not a list of {length} numbers"
             self.problems.add("frame_scores", place, found, "write one score per frame, or leave the key out")
             return None
-        numbers = []
+        numbers = tuple(number for number in map(finite, values) if number is not None)
+        if len(numbers) == length:
+            return numbers
         for i, value in enumerate(values):
-            number = finite(value)
-            if number is None:
+            if finite(value) is None:
                 found = f"is {shown(value)}, not a finite number"
                 self.problems.add("frame_scores", f"{place}[{i}]", found, "write a finite number")
-                return None
-            numbers.append(number)
-        return tuple(numbers)
+        return None

@@ -51,8 +51,19 @@ class Runs:
 
     def only(self, mask: int) -> Runs:
         """The runs of one mask."""
-        counts = self.counts[self.first[mask] : self.first[mask + 1]]
-        return Runs(counts, np.array([0, len(counts)]))
+        return self.part(mask, mask + 1)
+
+    def part(self, begin: int, end: int) -> Runs:
+        """The runs of the masks from ``begin`` up to ``end``."""
+        first = self.first[begin : end + 1]
+        return Runs(self.counts[first[0] : first[-1]], first - first[0])
+
+    @staticmethod
+    def joined(parts: Sequence[Runs]) -> Runs:
+        """The masks of all parts, one after the other."""
+        counts = np.concatenate([np.zeros(0, np.int32), *(part.counts for part in parts)])
+        sizes = np.concatenate([np.zeros(1, np.int64), *(np.diff(part.first) for part in parts)])
+        return Runs(counts, np.cumsum(sizes))
 
     def totals(self) -> Ints:
         """Pixels covered by all runs of each mask, ``[n]``."""

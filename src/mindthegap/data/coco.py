@@ -75,8 +75,8 @@ def read_coco(path: str | Path, categories: str | None = None, *, progress: bool
     """Reads COCO instance annotations as videos of one frame.
 
     Args:
-        path: COCO JSON (``images``, ``annotations`` with polygons or run lengths, ``categories``). About 5 GiB of main
-            memory are needed for COCO train2017.
+        path: COCO JSON (``images``, ``annotations`` with polygons or run lengths, ``categories``). Main memory peaks
+            at about six times the file's size.
         categories: Video dataset whose categories are kept, under its ids and names; None keeps COCO's own.
         progress: Whether to show it on standard error.
 

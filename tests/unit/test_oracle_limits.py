@@ -8,6 +8,7 @@ import pytest
 from oracle_cases import brute_force, clashing_video, reached, table, tables_of
 
 from mindthegap.diagnosis import diagnose_tables
+from mindthegap.diagnosis.comparison import Comparison
 from mindthegap.oracle import SolverSettings, Stage, available_solvers, clashes, link
 from mindthegap.oracle.gates import allowed
 
@@ -101,7 +102,11 @@ def test_what_is_not_proven_is_said_in_every_output():
     strata = diagnosis.strata()
     assert not strata.optimal.all()
     assert not strata.set_index("attribute").loc["all"].optimal
+    compared = " ".join(repr(Comparison(("one",), {"one": diagnosis})).split())
+    assert "one: HiGHS: " in compared
+    assert "not proven optimal" in compared
     proven = diagnose_tables(tables)
+    assert "proven" not in repr(Comparison(("one",), {"one": proven}))
     assert proven.solver["status"] == "optimal"
     assert proven.strata().optimal.all()
     worth = diagnosis.chain.levels["tracking"].evaluation.AR100 + solver["bounds"]["tracking"]

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mindthegap.diagnosis.diagnose import diagnose
-from mindthegap.diagnosis.display import interval_text, marked, shown
+from mindthegap.diagnosis.display import interval_text, marked, shown, solver_line
 from mindthegap.diagnosis.intervals import CONFIDENCE, interval
 from mindthegap.diagnosis.report import Diagnosis, check_folder
 from mindthegap.diagnosis.stratified import QUANTITIES
@@ -164,11 +164,16 @@ class Comparison:
                 found[1].add_row(Text(f"{other} - {self.names[0]}"), *cells)
         return found
 
+    def unproven(self) -> list[str]:
+        """One sentence for each method whose oracle is not proven optimal."""
+        named = [(name, self.diagnoses[name]) for name in self.names]
+        return [f"{name}: {solver_line(d)}" for name, d in named if d.solver["optimal"] < d.solver["components"]]
+
     def __rich__(self) -> RenderableType:
-        return Group(*self.tables())
+        return Group(*self.tables(), *map(Text, self.unproven()))
 
     def __repr__(self) -> str:
-        return plain_text(Group(*self.tables()))
+        return plain_text(self.__rich__())
 
 
 def _table(title: str, quantities: Sequence[str]) -> Table:

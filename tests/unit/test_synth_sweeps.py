@@ -97,6 +97,17 @@ def test_a_sweep_needs_the_dataset_that_is_trained(raw):
         parse_config(raw)
 
 
+def test_the_figure_of_sweeps_needs_one(raw):
+    scale = raw["scales"]["demo"]
+    scale["paper"] = ["gap_vs_knob"]
+    scale["datasets"] = ["synth_ytvis19"]
+    with pytest.raises(ConfigError, match="gap_vs_knob shows sweeps, and this scale lists none"):
+        parse_config(raw)
+    for listed in ("sweep_length", "sweep_length_064"):
+        scale["datasets"] = ["synth_ytvis19", listed]
+        assert parse_config(raw).scales["demo"].paper == ["gap_vs_knob"]
+
+
 def test_a_taken_name_is_refused(raw):
     raw["datasets"]["sweep_length_064"] = raw["datasets"]["synth_ytvis19"]
     with pytest.raises(ConfigError, match="the sweep 'sweep_length' makes a dataset of this name"):

@@ -159,6 +159,7 @@ class Config(StrictModel):
             for dataset in scale.datasets:
                 _require(dataset, self.datasets, f"scales.{name}.datasets", "datasets")
                 self._check_weights_source(name, dataset)
+            self._check_figures(name, scale)
             for key, stage in scale.pretraining.items():
                 place = f"scales.{name}.pretraining.{key}.dataset"
                 _require(stage.dataset, self.datasets, place, "datasets")
@@ -170,6 +171,15 @@ class Config(StrictModel):
                 "write published: <folder with SHA256SUMS>, or entry: training"
             )
         return self
+
+    def _check_figures(self, name: str, scale: Scale) -> None:
+        """The figure of sweeps needs a sweep, by its name or by one of its datasets."""
+        listed = [self.datasets[dataset] for dataset in scale.datasets]
+        if "gap_vs_knob" in scale.paper and not any(getattr(spec, "sweep", spec.kind == "sweep") for spec in listed):
+            raise ValueError(
+                f"scales.{name}.paper: gap_vs_knob shows sweeps, and this scale lists none; add one to its datasets, "
+                "e.g. sweep_length, or take gap_vs_knob out"
+            )
 
     def _check_weights_source(self, scale: str, dataset: str) -> None:
         """A dataset that borrows weights needs its source in the same scale, and the source must train."""

@@ -128,9 +128,9 @@ def match(logits: Tensor, boxes: Tensor, objects: Sequence[Objects], weights: We
     rows: list[tuple[int, int, int, int]] = []
     for clip in range(clips):
         cost = match_costs(logits[:, clip].flatten(0, 1), boxes[:, clip].flatten(0, 1), objects[clip], weights)
-        per_layer = cost.view(layers, queries, len(objects[clip].labels)).cpu().numpy()
+        costs = cost.view(layers, queries, len(objects[clip].labels)).cpu().numpy()
         for layer in range(layers):
-            pairs = zip(*linear_sum_assignment(per_layer[layer]), strict=True)
+            pairs = zip(*linear_sum_assignment(costs[layer]), strict=True)
             rows += [(layer, clip, int(query), int(target)) for query, target in pairs]
     columns = torch.tensor(sorted(rows), dtype=torch.long, device=logits.device).view(-1, 4)
     return Matches(*columns.unbind(1))

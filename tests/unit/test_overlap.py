@@ -42,7 +42,7 @@ def assert_equal(one, other):
 
 @pytest.mark.parametrize("portion", [10, 200_000])
 def test_tables_equal_decoded_masks(tmp_path, monkeypatch, portion):
-    monkeypatch.setattr(intersections, "_CHARACTERS_AT_ONCE", portion)
+    monkeypatch.setattr(intersections, "_RUNS_AT_ONCE", portion)
     for seed in SEEDS:
         ground_truth, results = read_set(tmp_path, *make_set(seed, many=seed == 40))
         for table in compute_overlaps(ground_truth, results).videos:

@@ -22,31 +22,53 @@ _MAX_PER_BUCKET = 24  # more runs in a bucket and a binary search is faster
 _FINER = 2  # buckets are so many halvings finer than the mean distance of two runs
 _MOST_PEELED = 3  # layers of runs before whole objects are kept together; bounds the work for masks like combs
 _SPARSE = 0.05  # object runs per query run, below which most query runs meet none
-_CHARACTERS_AT_ONCE = 200_000  # keeps the arrays of one pass in the processor's cache
+_RUNS_AT_ONCE = 200_000  # or characters; keeps the arrays of one pass in the processor's cache
 
 
 @dataclass(frozen=True, eq=False)
 class MaskSet:
-    """The masks of several tracks of one video: ``strings[i]`` is track ``track[i]`` in frame ``frame[i]``.
+    """The masks of several tracks of one video.
 
-    Frames ascend within a track.
+    Attributes:
+        present: ``[N, T]`` frames in which each track has a mask.
+        strings: Its masks as compressed run lengths, per track; not needed where there are ``runs``.
+        runs: Their run lengths, per track, where they are at hand.
     """
 
-    strings: Sequence[bytes]
+    present: npt.NDArray[np.bool_]
+    strings: Sequence[Sequence[bytes]]
+    runs: Sequence[rle.Runs] | None
+
+    def size(self) -> int:
+        """Runs, or characters, which are about as many."""
+        if self.runs is not None:
+            return sum(len(runs.counts) for runs in self.runs)
+        return sum(len(text) for texts in self.strings for text in texts)
+
+    def between(self, begin: int, end: int) -> _Masks:
+        """The masks of the frames from ``begin`` up to ``end``, which count from 0 there."""
+        number = np.count_nonzero(self.present[:, :begin], axis=1)
+        track, frame = np.nonzero(self.present[:, begin:end])
+        until = number + np.bincount(track, minlength=len(number))
+        cuts = zip(number.tolist(), until.tolist(), strict=True)
+        if self.runs is not None:
+            return _Masks(
+                rle.Runs.joined([runs.part(*cut) for runs, cut in zip(self.runs, cuts, strict=True)]), frame, track
+            )
+        runs, problems = rle.decode(
+            [text for texts, (a, b) in zip(self.strings, cuts, strict=True) for text in texts[a:b]]
+        )
+        assert not problems, "masks are checked when they are read"
+        return _Masks(runs, frame, track)
+
+
+@dataclass(frozen=True, eq=False)
+class _Masks:
+    """Run lengths of masks, which may be changed; mask ``i`` is track ``track[i]`` in frame ``frame[i]``."""
+
+    runs: rle.Runs
     frame: npt.NDArray[np.int64]
     track: npt.NDArray[np.int64]
-    tracks: int
-
-    def parts(self) -> Iterator[MaskSet]:
-        """The same masks in portions that fit the processor's cache."""
-        ends = np.cumsum(np.fromiter(map(len, self.strings), np.int64, len(self.strings)))
-        begin = 0
-        while begin < len(self.strings):
-            done = int(ends[begin - 1]) if begin else 0
-            end = max(begin + 1, int(np.searchsorted(ends, done + _CHARACTERS_AT_ONCE, side="right")))
-            part = slice(begin, end)
-            yield MaskSet(self.strings[part], self.frame[part], self.track[part], self.tracks)
-            begin = end
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,13 +114,13 @@ class _Layer:
     def of(segments: _Segments, line: int) -> _Layer:
         """Builds the table for a line of so many pixels."""
         shift = max(0, (line // len(segments.end)).bit_length() - _FINER)
-        number = np.bincount(segments.end >> shift, minlength=(line >> shift) + 2)
+        number = np.bincount((segments.end >> shift).astype(np.int64), minlength=(line >> shift) + 2)
         before = np.cumsum(number) - number
         if number.max() > _MAX_PER_BUCKET:
             before = before[:0]
         beyond = np.full(2, np.iinfo(segments.end.dtype).max, segments.end.dtype)
         start, end = np.append(segments.start, beyond), np.append(segments.end, beyond)
-        return _Layer(start, end, np.append(segments.owner, [0, 0]).astype(np.int32), shift, before)
+        return _Layer(start, end, np.append(segments.owner, [0, 0]).astype(np.int64), shift, before)
 
     def first_ending_after(self, pixels: Ints) -> npt.NDArray[np.int64]:
         """Position of the first run that ends after each pixel, as ``searchsorted`` of the ends from the right."""
@@ -124,25 +146,31 @@ def overlaps(queries: MaskSet, objects: MaskSet, length: int, pixels: int) -> tu
     Returns:
         Query areas ``[T, Q]``, object areas ``[T, G]``, intersections ``[T, Q, G]``, all in pixels.
     """
-    object_area = np.zeros((length, objects.tracks), np.int32)
-    layers = _layers(objects, object_area, length, pixels)
-    query_area = np.zeros((length, queries.tracks), np.int32)
-    intersection = np.zeros((length, queries.tracks, objects.tracks), np.int32)
-    for part in queries.parts():
-        segments, area = _segments(part, length, pixels)
-        query_area[part.frame, part.track] = area
-        shared = sum(_shared(segments, layer, len(part.strings), objects.tracks) for layer in layers)
+    tracks, number = len(queries.present), len(objects.present)
+    query_area = np.zeros((length, tracks), np.int32)
+    object_area = np.zeros((length, number), np.int32)
+    intersection = np.zeros((length, tracks, number), np.int32)
+    step = max(1, _RUNS_AT_ONCE * length // max(1, queries.size() + objects.size()))
+    for begin in range(0, length, step):
+        part = slice(begin, begin + step)
+        frames = len(query_area[part])
+        layers = _layers(objects.between(begin, begin + frames), object_area[part], frames, pixels)
+        masks = queries.between(begin, begin + frames)
+        if not len(masks.frame):
+            continue
+        segments, query_area[part][masks.frame, masks.track] = _segments(masks, frames, pixels)
         if layers:
-            intersection[part.frame, part.track] = shared
+            shared = sum(_shared(segments, layer, len(masks.frame), number) for layer in layers)
+            intersection[part][masks.frame, masks.track] = shared
     return query_area, object_area, intersection
 
 
-def _layers(objects: MaskSet, area: Table, length: int, pixels: int) -> list[_Layer]:
+def _layers(objects: _Masks, area: Table, length: int, pixels: int) -> list[_Layer]:
     """Runs of the objects, sorted, in layers without overlap; fills in ``area[T, G]``.
 
     Annotated objects nearly never overlap, so that there is one layer, or a second one with few runs.
     """
-    if not len(objects.strings):
+    if not len(objects.frame):
         return []
     segments, pixels_inside = _segments(objects, length, pixels)
     area[objects.frame, objects.track] = pixels_inside
@@ -171,10 +199,9 @@ def _by_object(segments: _Segments) -> Iterator[_Segments]:
     return (segments.of(tracks) for tracks in layers)
 
 
-def _segments(masks: MaskSet, length: int, pixels: int) -> tuple[_Segments, Table]:
+def _segments(masks: _Masks, length: int, pixels: int) -> tuple[_Segments, Table]:
     """Runs of masks on the line of all frames (``owner`` = position in ``masks``), and the area of each mask."""
-    runs, problems = rle.decode(masks.strings)
-    assert not problems, "masks are checked when they are read"
+    runs = masks.runs
     sizes = np.diff(runs.first)
     counts: npt.NDArray[Any] = runs.counts.astype(np.int32 if length * pixels < 2**31 else np.int64, copy=False)
     counts[0] += masks.frame[0] * pixels
@@ -208,13 +235,10 @@ def _shared(queries: _Segments, layer: _Layer, masks: int, tracks: int) -> Table
         pixels = np.minimum(end, layer.end.take(at))
         pixels -= np.maximum(start, layer.start.take(at))
         np.maximum(pixels, 0, out=pixels)
-        _add_by(owner * np.int32(tracks) + layer.owner.take(at), pixels, total)
+        # Both are given the types that bincount counts with: its own conversion takes several times as long.
+        cell = owner.astype(np.int64) * tracks
+        cell += layer.owner.take(at)
+        total += np.bincount(cell, weights=pixels.astype(np.float64), minlength=len(total))
         further = np.flatnonzero(layer.start.take(at + 1) < end)
         start, end, owner, at = start[further], end[further], owner[further], at[further] + 1
     return total.astype(np.int32).reshape(masks, tracks)
-
-
-def _add_by(key: Ints, pixels: Ints, total: npt.NDArray[np.float64]) -> None:
-    """Adds pixels to ``total[key]``; keys come in long stretches, as a mask mostly lies on one object."""
-    first = np.append(0, np.flatnonzero(key[1:] != key[:-1]) + 1)
-    total += np.bincount(key[first], weights=np.add.reduceat(pixels, first), minlength=len(total))

@@ -10,7 +10,7 @@ from pycocotools import mask as coco_mask
 
 from mindthegap.evaluation.intersections import MaskSet, overlaps
 from mindthegap.evaluation.tables import Int32s, Int64s, OfficialSums
-from mindthegap.formats.model import RLE, Video
+from mindthegap.formats.model import RLE, DecodedTrack, Video
 
 Track = tuple[RLE | None, ...]
 
@@ -52,13 +52,14 @@ def fitting_overlaps(
 
 
 def _mask_set(tracks: Sequence[Track], length: int) -> MaskSet:
-    """All present masks, track by track."""
-    strings = [mask["counts"] for masks in tracks for mask in masks if mask is not None]
+    """The masks of some tracks."""
     present = np.zeros((len(tracks), length), bool)
     for number, masks in enumerate(tracks):
         present[number, : len(masks)] = [mask is not None for mask in masks]
-    track, frame = np.nonzero(present)
-    return MaskSet(strings, frame, track, len(tracks))
+    decoded = [masks.runs for masks in tracks if isinstance(masks, DecodedTrack)]
+    if len(decoded) == len(tracks):
+        return MaskSet(present, (), decoded)
+    return MaskSet(present, [[mask["counts"] for mask in masks if mask is not None] for masks in tracks], None)
 
 
 def distinct_as_given(tracks: Sequence[Track]) -> tuple[list[Track], Int64s]:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -129,7 +130,7 @@ def _video_overlaps(job: _Job) -> VideoOverlaps:
 def mean_area(areas: Iterable[float | None]) -> float:
     """Mean over frames whose area is neither null nor 0, 0 without any (``ytvoseval.py``, ``avg_area``)."""
     present = [area for area in areas if area]
-    return float(np.array(present).mean()) if present else 0.0
+    return float(np.add.reduce(np.array(present, np.float64)) / len(present)) if present else 0.0
 
 
 def _distinct(tracks: Sequence[Track], video: Video) -> tuple[list[Track], Int64s]:
@@ -137,10 +138,15 @@ def _distinct(tracks: Sequence[Track], video: Video) -> tuple[list[Track], Int64
 
     An absent mask and a mask without pixels are the same, as they are for the IoU.
     """
-    pixels = video.height * video.width
-    empty = rle.encode(rle.Runs(np.array([pixels], np.int32), np.array([0, 1])))[0]
+    empty = _empty_mask(video.height * video.width)
     keys: dict[int, tuple[bytes, ...]] = {}
     for masks in tracks:
         if id(masks) not in keys:  # the reader lets equal rows share a tuple
             keys[id(masks)] = tuple([m["counts"] if m else empty for m in masks])
     return number_distinct(tracks, [keys[id(masks)] for masks in tracks])
+
+
+@cache
+def _empty_mask(pixels: int) -> bytes:
+    """The compressed runs of a frame without a mask."""
+    return rle.encode(rle.Runs(np.array([pixels], np.int32), np.array([0, 1])))[0]

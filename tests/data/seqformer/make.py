@@ -2,7 +2,7 @@
 
     python tests/data/seqformer/make.py CHECKOUT
 
-CHECKOUT is a checkout of github.com/wjf5203/SeqFormer at commit 9427238, with matplotlib-free imports as they are. Its
+CHECKOUT is a checkout of github.com/wjf5203/SeqFormer at commit 9427238. Its
 compiled operator is replaced by its own pure PyTorch function, its backbone by given feature maps. Weights and clips
 come from ``seeds.py``, so that the test makes them again instead of storing them.
 """

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from methods.iai.attention import LocalAttention, window_index
-from methods.iai.clips import clip_frames
+from methods.iai.clips import VideoSampler, clip_frames
 from methods.iai.identity import assign_identities, disjoint_masks, identity_columns, overlap_columns
 from methods.iai.layers import DropPath, position_code
 from methods.iai.memory import append_frames, prepended
@@ -294,3 +294,24 @@ def test_rows_can_be_scored_over_the_frames_in_which_they_appear():
     assert [(row.query_id, row.label) for row in rows] == [(2, 1), (1, 0), (0, 0)]
     np.testing.assert_allclose([row.score for row in rows], [0.9, 0.6, 1.3 / 3], atol=1e-6)
     assert IdentityTracks(3, 0.0, "video").tracks(0) == []
+
+
+class Videos:
+    """Three videos of different lengths."""
+
+    def __len__(self):
+        return 3
+
+    def get_len_per_video(self, video):
+        return (2, 9, 4)[video]
+
+
+def test_every_video_is_drawn_equally_often_and_a_resumed_order_goes_on():
+    order = list(itertools.islice(VideoSampler(Videos(), seed=3, draws=5), 40))
+    for start in (0, 15):
+        videos = [video for video, _, _ in order[start : start + 15]]
+        assert sorted(videos) == [0] * 5 + [1] * 5 + [2] * 5
+    assert [position for _, _, position in order] == list(range(40))
+    resumed = VideoSampler(Videos(), seed=3, draws=5)
+    resumed.skip(17)
+    assert list(itertools.islice(resumed, 23)) == order[17:]

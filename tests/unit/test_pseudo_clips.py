@@ -1,6 +1,7 @@
 """Clips made of stills: copies are warped with their masks, and a training item depends on its seed alone."""
 
 import json
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -12,11 +13,13 @@ from methods.runtime.mmcv_ops import ensure_ops
 ensure_ops()
 
 from mmdet.utils import register_all_modules  # noqa: E402
+from mmengine.config import Config  # noqa: E402
 
 from methods.runtime import recipes  # noqa: E402
 from methods.runtime.clips import clip_targets  # noqa: E402
 from methods.runtime.data import DatasetFolder  # noqa: E402
 from methods.runtime.pseudo_clips import WarpCopies, as_pseudo_clips, warp_image, warp_masks  # noqa: E402
+from methods.runtime.trainer import _loader  # noqa: E402
 from mindthegap.errors import ConfigError  # noqa: E402
 
 HEIGHT, WIDTH = 48, 64
@@ -131,3 +134,15 @@ def test_other_pipelines_are_refused():
         as_pseudo_clips([{"type": "StillFrame"}, {"type": "PackTrackInputs"}], 3)
     with pytest.raises(ConfigError, match="-1 frames make no clip"):
         as_pseudo_clips(recipes.pair_pipeline((64, 48), 10), -1)
+
+
+def test_the_setting_reaches_the_data_loader():
+    config = Config({
+        "train_pipeline": recipes.pair_pipeline((64, 48), 10),
+        "settings": {"batch_size": 2, "workers": 0, "pseudo_clips": 2},
+    })  # fmt: skip
+    job, facts = SimpleNamespace(seed=0, method="any"), SimpleNamespace(annotations="a.json", frames_dir="frames")
+    steps = [step["type"] for step in _loader(config, job, facts, 1)["dataset"]["pipeline"]]
+    assert steps == ["StillCopies", "TransformBroadcaster", "WarpCopies", "TransformBroadcaster", "PackTrackInputs"]
+    config.settings.pseudo_clips = 0
+    assert _loader(config, job, facts, 1)["dataset"]["pipeline"] == config.train_pipeline

@@ -83,7 +83,7 @@ class Scale(StrictModel):
     """One experiment matrix: every dataset x method x backbone x seed, and what its jobs may use."""
 
     title: str = Field(description="One line for figures and pages.")
-    datasets: list[Name] = Field(min_length=1, description="Names from the section 'datasets'; a sweep's stands for all of it.")
+    datasets: list[Name] = Field(min_length=1, description="Names from the section 'datasets', sweeps included.")
     methods: list[Method] = Field(min_length=1, description="Folders of methods/.")
     backbones: list[Backbone] = Field(min_length=1, description="Backbones of every method.")
     seeds: list[Annotated[int, Field(ge=0)]] = Field(min_length=1, description="One training per seed.")

@@ -18,12 +18,13 @@ MEANS = ("frames_per_video", "objects_per_video", "objects_per_frame", "presence
 COLUMNS = ("dataset", "split", "videos", "objects", "masks", "masks_per_object", *MEANS, *OCCLUSION_LEVELS, "source")
 
 
-def describe_manifests(manifests: Iterable[Mapping[str, Any]], *, published: bool = True) -> DataFrame:
+def describe_manifests(manifests: Iterable[Mapping[str, Any]]) -> DataFrame:
     """Counts and means of every split, as `mindthegap.data.statistics.dataset_statistics` defines them.
+
+    The whole real datasets follow, as their authors describe them.
 
     Args:
         manifests: Contents of ``manifest.json`` files.
-        published: Whether to append the whole real datasets as their authors describe them.
 
     Returns:
         ``COLUMNS``: counts, ``masks_per_object`` (frames in which an object is seen), means, and the share of
@@ -32,17 +33,16 @@ def describe_manifests(manifests: Iterable[Mapping[str, Any]], *, published: boo
     import pandas as pd
 
     rows = [row for content in manifests for row in _rows(content)]
-    if published:
-        rows += [
-            {
-                "dataset": name,
-                "split": "all",
-                **numbers,
-                "masks_per_object": round(numbers["masks"] / numbers["objects"], 1),
-                "source": "Qi et al., IJCV 2022, table 1",
-            }
-            for name, numbers in PUBLISHED.items()
-        ]
+    rows += [
+        {
+            "dataset": name,
+            "split": "all",
+            **numbers,
+            "masks_per_object": round(numbers["masks"] / numbers["objects"], 1),
+            "source": "Qi et al., IJCV 2022, table 1",
+        }
+        for name, numbers in PUBLISHED.items()
+    ]
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     return frame.astype(dict.fromkeys(("videos", "objects", "masks"), "int64"))
 

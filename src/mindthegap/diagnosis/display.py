@@ -92,18 +92,22 @@ def _gap_rows() -> list[tuple[str, str, bool]]:
 
 
 def failure_table(diagnosis: Diagnosis) -> Table:
-    """What the events of each failure mode cost, and what of the gaps no event explains."""
+    """What the events of each failure mode cost, and what of the gaps no event explains.
+
+    The last column holds what leaving out the false rows of a mode alone would win; it is part of the ranking.
+    """
     shares = failure_shares(diagnosis)
     table = Table(title=_title("Failure modes, points of each gap", diagnosis), title_justify="left")
     table.add_column("mode")
-    for name in ("events", "tracking", "class", "segment."):
+    for name in ("events", "tracking", "class", "segment.", "false rows"):
         table.add_column(name, justify="right")
     for entry in shares["modes"]:
         if entry["events"]:
-            cells = [shown(entry[f"{gap}_points"]) for gap in GAPS]
+            won = entry["ranking_points"]
+            cells = [*(shown(entry[f"{gap}_points"]) for gap in GAPS), Text("") if won is None else shown(won)]
             table.add_row(entry["mode"], str(entry["events"]), *cells)
     rest = shares["unassigned"]
-    table.add_row("(ranking, false tracks)", "", shown(rest["tracking"]["ranking"]), "", "")
+    table.add_row("(ranking, false tracks)", "", shown(rest["tracking"]["ranking"]))
     table.add_row("(grid of recall points)", "", *(shown(rest[gap]["grid"]) for gap in GAPS))
     return table
 

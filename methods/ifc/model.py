@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from mmdet.models.layers import SinePositionalEncoding
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from methods.ifc import sampling  # noqa: F401 - registers the clip sampler
 from methods.ifc.heads import MLP, MaskHead, apply_filters
 from methods.ifc.losses import ClipCriterion, LossWeights
+from methods.ifc.semantic import SemanticAid
 from methods.ifc.transformer import IFCTransformer
 from methods.runtime.clips import clip_targets, padding_mask, sliding_clips, window_length
 from methods.runtime.frames import VideoFrames
@@ -23,6 +24,22 @@ from methods.runtime.stitching import ClipPrediction, ClipStitcher, class_rows
 from methods.runtime.tracks import Track
 
 _FRAMES_AT_ONCE = 4  # of mask features at test time; the numbers do not depend on it
+
+
+class ClipOutputs(NamedTuple):
+    """What the network says of N clips.
+
+    Attributes:
+        class_logits: [layers, N, Q, C + 1], no object last.
+        mask_logits: [layers, N, Q, T, h, w].
+        queries: [layers, N, Q, D] decoder outputs.
+        encoded: [N, T, D, h', w'] encoded pixels.
+    """
+
+    class_logits: Tensor
+    mask_logits: Tensor
+    queries: Tensor
+    encoded: Tensor
 
 
 class IFCHead(BaseModule):
@@ -75,21 +92,19 @@ class IFCHead(BaseModule):
         )
         return queries, encoded.transpose(2, 3).reshape(pixels.shape)
 
-    def forward(self, projected: Sequence[Tensor], clips: int, padding: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, projected: Sequence[Tensor], clips: int, padding: Tensor | None) -> ClipOutputs:
         """All outputs of all decoder layers.
 
         Args:
             projected: As ``project`` returns them for the N * T frames, clip by clip.
             clips: N.
             padding: As for ``decode``.
-
-        Returns:
-            Class logits [layers, N, Q, C + 1], mask logits [layers, N, Q, T, h, w], queries [layers, N, Q, D].
         """
         pixels, coarse, fine = projected
         queries, encoded = self.decode(pixels.unflatten(0, (clips, -1)), padding)
         features = self.mask_head.features(encoded.flatten(0, 1), coarse, fine).unflatten(0, (clips, -1))
-        return self.class_embed(queries), apply_filters(self.mask_head.filters(queries), features), queries
+        mask_logits = apply_filters(self.mask_head.filters(queries), features)
+        return ClipOutputs(self.class_embed(queries), mask_logits, queries, encoded)
 
 
 @MODELS.register_module()
@@ -104,6 +119,7 @@ class GapIFC(BaseModel):
         losses: Fields of ``LossWeights``.
         mask_stride: Stride of the masks in matching and losses.
         stills_steps: For so many first steps every frame is a clip of its own.
+        semantic_aid: Weight of ``SemanticAid``; 0 leaves it out, as the paper does.
         inference: Test settings, see ``config.INFERENCE``.
         data_preprocessor: Normalises and pads.
     """
@@ -120,6 +136,7 @@ class GapIFC(BaseModel):
         losses: dict[str, float],
         mask_stride: int,
         stills_steps: int,
+        semantic_aid: float,
         inference: dict[str, Any],
         data_preprocessor: dict[str, Any],
     ) -> None:
@@ -127,6 +144,8 @@ class GapIFC(BaseModel):
         self.backbone = MODELS.build(backbone)
         self.head = IFCHead(**head)
         self.criterion = ClipCriterion(LossWeights(**losses), mask_stride)
+        dims = head["transformer"]["dims"]
+        self.semantic_aid = SemanticAid(dims, head["classes"], semantic_aid) if semantic_aid else None
         self.classes, self.levels, self.stride = head["classes"], tuple(levels), stride
         self.stills_steps, self.inference = stills_steps, inference
 
@@ -138,18 +157,13 @@ class GapIFC(BaseModel):
         features = self.backbone(frames)
         return self.head.project([features[level] for level in self.levels])
 
-    def clip_outputs(
-        self, inputs: Tensor, data_samples: list[TrackDataSample], *, stills: bool = False
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Raw outputs of a batch.
+    def clip_outputs(self, inputs: Tensor, data_samples: list[TrackDataSample], *, stills: bool = False) -> ClipOutputs:
+        """Raw outputs of a batch, of N * T clips of one frame for ``stills``.
 
         Args:
             inputs: [N, T, 3, H, W], normalised and padded.
             data_samples: One per clip, for the images' sizes.
             stills: Whether every frame is treated as a clip of its own.
-
-        Returns:
-            As ``IFCHead.forward``, with N * T clips of one frame for ``stills``.
         """
         projected = self._projected(inputs.flatten(0, 1))
         padding = padding_mask(data_samples, self.stride, projected[0].shape[-2:], inputs.device)
@@ -168,9 +182,11 @@ class GapIFC(BaseModel):
         targets = clip_targets(data_samples, inputs.device)
         if stills:
             targets = [still for target in targets for still in target.stills()]
-        class_logits, mask_logits, _ = self.clip_outputs(inputs, data_samples, stills=stills)
-        losses = self.criterion(class_logits, mask_logits, targets)
-        kept = (class_logits[-1].argmax(dim=-1) < self.classes).sum(dim=-1)
+        outputs = self.clip_outputs(inputs, data_samples, stills=stills)
+        losses = self.criterion(outputs.class_logits, outputs.mask_logits, targets)
+        if self.semantic_aid is not None:
+            losses |= self.semantic_aid.loss(outputs.encoded, targets)
+        kept = (outputs.class_logits[-1].argmax(dim=-1) < self.classes).sum(dim=-1)
         return losses | {"kept_queries": kept.float().mean()}
 
     @torch.no_grad()

@@ -9,6 +9,8 @@ from mmdet.models.layers import DetrTransformerDecoder, DetrTransformerEncoderLa
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from methods.runtime.attention import use_lean_attention
+
 
 def layer_config(dims: int, heads: int, ffn: int, dropout: float) -> dict[str, Any]:
     """Configuration of one post-norm encoder layer in mmdet's terms.
@@ -111,6 +113,7 @@ class IFCTransformer(BaseModule):
         self.clip_decoder = DetrTransformerDecoder(
             decoder_layers, decoder_config(dims, heads, ffn, dropout), return_intermediate=True
         )
+        use_lean_attention(self)
         self.memory_bus = nn.Parameter(torch.zeros(bus_tokens, dims))
         self.memory_pos = nn.Parameter(torch.zeros(bus_tokens, dims))
 

@@ -10,7 +10,8 @@ from vis_sets import encode, make_set
 from mindthegap.errors import MindTheGapError
 from mindthegap.evaluation import compute_overlaps, intersections, load_tables, overlap, save_tables
 from mindthegap.evaluation.cache import cache_key, cached_overlaps
-from mindthegap.formats import read_ground_truth, read_results
+from mindthegap.formats import masks, read_ground_truth, read_results
+from mindthegap.formats.model import DecodedTrack
 
 SEEDS = (1, 2, 5, 8, 13, 21, 40)
 
@@ -85,6 +86,33 @@ def test_overlapping_objects_are_each_measured_whole(tmp_path):
     row = {"video_id": 1, "category_id": 1, "score": 1.0, "segmentations": [encode(masks[0])]}
     (table,) = compute_overlaps(*read_set(tmp_path, truth, [row])).videos
     assert table.intersection[0, 0].tolist() == [int((masks[0] & mask).sum()) for mask in masks]
+
+
+def test_objects_like_interlocking_combs(tmp_path):
+    line = np.arange(12 * 15).reshape(15, 12).T  # pixels in the order of run lengths
+    combs = [line % 10 < 6, (line % 10 >= 5) | (line % 10 == 0), line % 20 < 13, line >= 0]
+    video = {"id": 1, "height": 12, "width": 15, "length": 1, "file_names": ["a.jpg"]}
+    fields = {"video_id": 1, "category_id": 1, "iscrowd": 0, "areas": [1]}
+    annotations = [fields | {"id": i + 1, "segmentations": [encode(mask)]} for i, mask in enumerate(combs)]
+    truth = {"videos": [video], "categories": [{"id": 1, "name": "x"}], "annotations": annotations}
+    queries = [*combs, line % 3 == 0, line == 7]
+    row = {"video_id": 1, "category_id": 1, "score": 1.0}
+    rows = [row | {"segmentations": [encode(mask)]} for mask in queries]
+    (table,) = compute_overlaps(*read_set(tmp_path, truth, rows)).videos
+    assert table.intersection[0].tolist() == [[int((one & other).sum()) for other in combs] for one in queries]
+
+
+def test_run_lengths_kept_from_reading_change_nothing(tmp_path, monkeypatch):
+    for seed in SEEDS:
+        made = make_set(seed, many=seed == 40)
+        kept = read_set(tmp_path, *made)
+        assert any(isinstance(row.segmentations, DecodedTrack) for row in kept[1].rows)
+        with monkeypatch.context() as patch:
+            patch.setattr(masks, "_KEPT_RUNS", 0)
+            dropped = read_set(tmp_path, *made)
+        assert not any(isinstance(row.segmentations, DecodedTrack) for row in dropped[1].rows)
+        assert dropped == kept
+        assert_equal(compute_overlaps(*dropped), compute_overlaps(*kept))
 
 
 def test_frames_beyond_32_bits_of_pixels(tmp_path):

@@ -58,15 +58,15 @@ def parse_ground_truth(header: Any, annotations: Iterable[Any], problems: Proble
         problems: Receives what is wrong.
     """
     with without_collection():
-        return _Reader(problems, False).read(header, annotations)
+        return _Reader(problems, False, keep_runs=False).read(header, annotations)
 
 
 class _Reader:
     """Walks one file; every method leaves out what it reports."""
 
-    def __init__(self, problems: Problems, official_quirks: bool) -> None:
+    def __init__(self, problems: Problems, official_quirks: bool, *, keep_runs: bool = True) -> None:
         self.problems, self.quirks = problems, official_quirks
-        self.masks = MaskReader(problems, any_size=official_quirks)
+        self.masks = MaskReader(problems, any_size=official_quirks, keep_runs=keep_runs)
         self.ids: dict[str, dict[int, str]] = {"videos": {}, "categories": {}, "annotations": {}}
         self.videos: dict[int, Video] = {}
         self.categories: dict[int, Category] = {}

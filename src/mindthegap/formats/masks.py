@@ -44,10 +44,12 @@ class MaskReader:
     Attributes:
         problems: Receives malformed masks.
         any_size: Accepts masks of another size than the video's (official quirk).
+        keep_runs: Whether tracks come with their run lengths (up to 200 MB), for those who measure them next.
     """
 
     problems: Problems
     any_size: bool = False
+    keep_runs: bool = True
     _compressed: list[_Pending] = field(default_factory=list)
     _strings: list[str] = field(default_factory=list)
     _plain: list[_Pending] = field(default_factory=list)
@@ -213,7 +215,7 @@ class MaskReader:
             end = begin + len(item.frames)
             for frame, counts in zip(item.frames, strings[begin:end], strict=True):
                 item.target[frame] = {"size": item.size, "counts": counts}
-            if item.whole and not (changed or bad) and self._kept < _KEPT_RUNS:
+            if self.keep_runs and item.whole and not (changed or bad) and self._kept < _KEPT_RUNS:
                 self._runs[id(item.target)] = item.target, runs.part(begin, end)
                 self._kept += int(runs.first[end] - runs.first[begin])
             begin = end

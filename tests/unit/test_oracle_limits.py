@@ -93,6 +93,8 @@ def test_what_is_not_proven_is_said_in_every_output():
     assert solver["optimal"] < solver["components"]
     assert solver["max_relative_gap"] > 0
     assert solver["bounds"]["tracking"] > 0
+    assert len(solver["programs"]) == len(solver["seconds_by_program"]) == solver["components"]
+    assert [entry for entry in solver["programs"] if entry["status"] != "optimal"] == solver["unproven"]
     for entry in solver["unproven"]:
         assert entry["bound"] > entry["value"]
         assert entry["relative_gap"] == pytest.approx((entry["bound"] - entry["value"]) / entry["bound"])

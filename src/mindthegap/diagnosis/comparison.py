@@ -115,7 +115,7 @@ class Comparison:
         methods = {}
         for name in self.names:
             content = self.diagnoses[name].to_dict()
-            content["solver"] = {key: value for key, value in content["solver"].items() if key != "seconds"}
+            content["solver"] = {key: value for key, value in content["solver"].items() if "seconds" not in key}
             methods[name] = content
         frame = self.differences().astype(object)
         differences = frame.where(frame.notna(), None).to_dict("records")

@@ -182,7 +182,7 @@ class Diagnosis:
         return found
 
     def write(self, out_dir: str | Path, *, progress: bool = False) -> Path:
-        """Writes the oracle folder; the same input gives the same bytes but for ``solver.seconds`` in ``gaps.json``.
+        """Writes the oracle folder; the same input gives the same bytes but for the solver's times in ``gaps.json``.
 
         Every file is complete or absent, and ``gaps.json`` comes last.
 

@@ -16,9 +16,11 @@ def solver_report(tables: OverlapTables, levels: Mapping[str, Level], settings: 
     """The object ``solver`` of ``gaps.json``.
 
     ``videos`` and ``components`` count what needed an integer program at any level; all other objects were decided by
-    fast paths that are exact. ``bounds`` says by how many points of mean recall an AP could be higher than reported
-    because a component is not proven optimal (0 everywhere if all are). ``per_threshold`` says how many points of mean
-    recall a separate linking for each IoU threshold would add (AP^tight - AP^single).
+    fast paths that are exact. ``programs`` holds each with status, value, bound and gap, ``unproven`` those that lack a
+    proof, ``seconds_by_program`` their times in the same order. ``bounds`` says by how many points of mean recall an AP
+    could be higher than reported because a component is not proven optimal (0 everywhere if all are).
+    ``per_threshold`` says how many points of mean recall a separate linking for each IoU threshold would add at most
+    (AP^tight - AP^single).
 
     Args:
         tables: Overlap tables.
@@ -33,6 +35,10 @@ def solver_report(tables: OverlapTables, levels: Mapping[str, Level], settings: 
     ]
     unproven = [entry for entry in solves if not entry[2].optimal]
     objects = {video.video_id: video.object_id for video in tables.videos}
+    programs = [
+        {"level": name, "video_id": video, "objects": objects[video][list(solve.objects)].tolist(), **_proof(solve)}
+        for name, video, solve in solves
+    ]
     return {
         "name": settings.name,
         "status": _status(unproven, len(solves)),
@@ -44,11 +50,10 @@ def solver_report(tables: OverlapTables, levels: Mapping[str, Level], settings: 
         "clashes": sum(entry.clashes for level in LEVELS.values() for entry in levels[level].linkings),
         "bounds": {name: _points(tables, name, solves, _missing_proof) for name in LEVELS},
         "per_threshold": {name: _points(tables, name, solves, _bonus) for name in LEVELS if name != "continued"},
-        "unproven": [
-            {"level": name, "video_id": video, "objects": objects[video][list(solve.objects)].tolist(), **_proof(solve)}
-            for name, video, solve in unproven
-        ],
+        "programs": programs,
+        "unproven": [entry for entry in programs if not entry["optimal"]],
         "seconds": float(sum(solve.seconds for _, _, solve in solves)),
+        "seconds_by_program": [solve.seconds for _, _, solve in solves],
     }
 
 
@@ -61,9 +66,9 @@ def _status(unproven: list[tuple[str, int, ComponentSolve]], total: int) -> str:
 
 
 def _proof(solve: ComponentSolve) -> dict[str, Any]:
-    """What is known of a component without a proof."""
+    """What is known of a component; its numbers are worths (1 / objects of the class, per threshold reached)."""
     numbers = {"value": solve.value, "bound": solve.bound, "relative_gap": solve.relative_gap}
-    return {"status": solve.status, **numbers}
+    return {"status": solve.status, "optimal": solve.optimal, **numbers}
 
 
 def _missing_proof(solve: ComponentSolve) -> float:

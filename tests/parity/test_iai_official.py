@@ -3,6 +3,7 @@
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from pycocotools import mask as mask_api  # noqa: E402
 from methods.iai import networks  # noqa: E402
 from methods.iai.association import AssociationBlock  # noqa: E402
 from methods.iai.checkpoint import our_name  # noqa: E402
-from methods.iai.config import INFERENCE, TRAINING  # noqa: E402
+from methods.iai.config import INFERENCE, TRAINING, build_config  # noqa: E402
 from methods.iai.layers import to_map  # noqa: E402
 from methods.iai.model import GapIAICondInst  # noqa: E402
 from methods.iai.targets import identity_targets, mask_stack  # noqa: E402
@@ -39,7 +40,7 @@ CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 def reference():
     register_all_modules(init_default_scope=True)
     with np.load(DATA / "official.npz") as stored:
-        return {key: torch.from_numpy(stored[key]) for key in stored.files}
+        return {key: torch.from_numpy(stored[key]) for key in stored.files if key != "names"}
 
 
 def associated(block, batch):
@@ -113,6 +114,19 @@ def head_case(reference):
     heads = torch.nn.ModuleDict({"bbox_head": case.bbox_head, "mask_head": case.mask_head})
     cases.fill(heads, 0.08, lambda key: official_name(key).removeprefix("bbox_head."))
     return case
+
+
+def test_names_and_shapes_are_those_of_the_release():
+    with np.load(DATA / "official.npz") as stored:
+        official = set(stored["names"].tolist())
+    facts = SimpleNamespace(
+        dataset="youtube_vis_2019", classes=range(40), videos=1, annotated_frames=1, max_objects_per_frame=6
+    )
+    config = build_config("paper", facts, "r50", {}).model
+    config.pop("type")
+    ours = GapIAICondInst(**config).state_dict()
+    names = {official_name(key): value for key, value in ours.items() if not key.startswith("backbone.")}
+    assert {f"{key} {tuple(value.shape)}" for key, value in names.items()} == official
 
 
 def test_heads_equal_the_official_ones(reference, head_case):

@@ -202,6 +202,20 @@ def whole_video():
     return {"video scores": scores, "video labels": labels, "video masks": np.packbits(np.array(masks, dtype=bool))}
 
 
+def released_names():
+    """Names and shapes of the released model's tensors (20 identities, 40 classes), the backbone's left out."""
+    detector = importlib.import_module("official.detectors.iai_condinst").IAICondInst
+    block = importlib.import_module("official.lstt_block.lstt").LSTTBlock
+    torch.Tensor.cuda, original = lambda tensor: tensor, torch.Tensor.cuda
+    lstt = block(20, 1, 256, 256, 4, 2, global_mem_interval=3)
+    torch.Tensor.cuda = original
+    neck = MODELS.build(cases.NECK | {"in_channels": [256, 512, 1024, 2048], "out_channels": 256})
+    options = types.SimpleNamespace(max_obj_num=20, num_frames=5, batch_size=1)
+    rules = types.SimpleNamespace(max_per_img=10)
+    model = detector(torch.nn.Identity(), neck, build_head(40, 20, 256), lstt, id_cfg=options, test_cfg=rules)
+    return [f"{key} {tuple(value.shape)}" for key, value in sorted(model.state_dict().items())]
+
+
 def main():
     checkout, out = map(Path, sys.argv[1:])
     register_all_modules(init_default_scope=True)
@@ -209,7 +223,8 @@ def main():
     values = association(1, 2) | association(cases.LAYERS, 1) | detection_head() | identity_masks() | whole_video()
     with contextlib.suppress(FileNotFoundError):
         out.unlink()
-    np.savez_compressed(out, **{key: np.asarray(torch.as_tensor(value).detach()) for key, value in values.items()})
+    arrays = {key: np.asarray(torch.as_tensor(value).detach()) for key, value in values.items()}
+    np.savez_compressed(out, names=np.array(released_names()), **arrays)
     print(f"{len(values)} arrays, {out.stat().st_size / 1000:.0f} kB")
 
 

@@ -33,6 +33,7 @@ class Size:
             video shows a shoal or a herd.
         longest: Frames of the longest video; lengths are then spread as in OVIS, most short and a few very long.
         polygons: Ground truth as polygons, as some annotation tools write it.
+        copies: Every video comes so many times, under other ids; makes very large sets in reasonable time.
         dense: Predictions name a mask in every frame, empty ones included, as query-based methods write them.
     """
 
@@ -48,6 +49,7 @@ class Size:
     longest: int = 0
     polygons: bool = False
     dense: bool = False
+    copies: int = 1
 
 
 @dataclass(frozen=True)
@@ -87,13 +89,23 @@ def write(size: Size, gt: Path, results: Path, seed: int = 0) -> None:
     with gt.open("w") as truth_stream, results.open("w") as rows:
         truth_stream.write('{"annotations": [')
         rows.write("[")
-        for number, (entry, objects, tracks) in enumerate(videos(size, seed)):
+        for number, (entry, objects, tracks) in enumerate(_copied(size, seed)):
             entries.append(entry)
             for stream, items in ((truth_stream, objects), (rows, tracks)):
                 stream.write(", " * bool(number and items) + ", ".join(map(json.dumps, items)))
         rows.write("]")
         rest = {"info": truth["info"], "videos": entries, "categories": truth["categories"]}
         truth_stream.write("], " + json.dumps(rest)[1:])
+
+
+def _copied(size: Size, seed: int) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]]]]:
+    """``videos``, each as often as the set asks for."""
+    for entry, objects, rows in videos(size, seed):
+        for copy in range(size.copies):
+            video = {"video_id": entry["id"] + copy * size.videos}
+            shift = copy * size.videos * size.objects
+            moved = [item | video | {"id": item["id"] + shift} for item in objects]
+            yield entry | {"id": video["video_id"]}, moved, [item | video for item in rows]
 
 
 def header(size: Size) -> dict[str, Any]:

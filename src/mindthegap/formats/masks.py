@@ -23,6 +23,9 @@ _MAX_PERIMETER = 20_000_000  # pixels; pycocotools takes 40 bytes for each witho
 _REMEDY_FORM = "write null, a polygon list, or an object with size and counts"
 _REMEDY_COUNTS = "encode the mask again with pycocotools.mask.encode"
 
+_Key = tuple[int, tuple[str | None, ...]]
+"""Video and compressed masks of a track."""
+
 
 class _Pending(NamedTuple):
     """Masks of one track waiting to be decoded: they belong at ``target[frame]`` for each of ``frames``.
@@ -55,7 +58,7 @@ class MaskReader:
     _plain: list[_Pending] = field(default_factory=list)
     _lists: list[list[int]] = field(default_factory=list)
     _waiting: int = 0
-    _seen: dict[tuple[str | None, ...], tuple[list[int], list[RLE | None]]] = field(default_factory=dict)
+    _seen: dict[_Key, list[RLE | None]] = field(default_factory=dict)
     _seen_characters: int = 0
     _runs: dict[int, tuple[list[RLE | None], rle.Runs]] = field(default_factory=dict)  # by id of the list
     _kept: int = 0
@@ -63,7 +66,7 @@ class MaskReader:
     def read(self, masks: list[Any], place: str, video: Video) -> list[RLE | None]:
         """Takes the masks of one track.
 
-        Query-based methods write the same masks under several classes; such tracks are checked once and share a list.
+        Query-based methods write the same masks under several classes; such tracks of a video are checked once and share a list.
 
         Args:
             masks: The JSON list ``segmentations``.
@@ -77,26 +80,26 @@ class MaskReader:
         texts = _compressed_texts(masks, size)
         if texts is None:
             return self._read_one_by_one(masks, place, size)
-        key = tuple(texts)
-        same_size, known = self._seen.get(key, (None, None))
-        if same_size == size and known is not None and not self.problems.collect:
+        key = video.id, tuple(texts)
+        known = self._seen.get(key)
+        if known is not None and not self.problems.collect:
             return known
         target: list[RLE | None] = [None] * len(masks)
         frames = [frame for frame, text in enumerate(texts) if text is not None]
         before = self._waiting
         self._queue([text for text in texts if text is not None], _Pending(target, frames, place, size, True))
-        self._remember(key, size, target, self._waiting - before)
+        self._remember(key, target, self._waiting - before)
         if self._waiting > _BATCH_CHARACTERS:
             self.flush()
         return target
 
-    def _remember(self, key: tuple[str | None, ...], size: list[int], target: list[RLE | None], added: int) -> None:
+    def _remember(self, key: _Key, target: list[RLE | None], added: int) -> None:
         """Keeps a track for later ones that are equal, and forgets old ones."""
         self._seen_characters += added
         if self._seen_characters > _SHARED_CHARACTERS:
             self._seen.clear()
             self._seen_characters = added
-        self._seen[key] = size, target
+        self._seen[key] = target
 
     def _read_one_by_one(self, masks: list[Any], place: str, size: list[int]) -> list[RLE | None]:
         """Takes masks of any form."""

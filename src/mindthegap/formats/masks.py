@@ -60,13 +60,14 @@ class MaskReader:
     _waiting: int = 0
     _seen: dict[_Key, list[RLE | None]] = field(default_factory=dict)
     _seen_characters: int = 0
-    _runs: dict[int, tuple[list[RLE | None], rle.Runs]] = field(default_factory=dict)  # by id of the list
+    _runs: dict[int, tuple[list[RLE | None], rle.Runs]] = field(default_factory=dict)
     _kept: int = 0
 
     def read(self, masks: list[Any], place: str, video: Video) -> list[RLE | None]:
         """Takes the masks of one track.
 
-        Query-based methods write the same masks under several classes; such tracks of a video are checked once and share a list.
+        Query-based methods write the same masks under several classes; such tracks of a video are checked once and
+        share a list.
 
         Args:
             masks: The JSON list ``segmentations``.

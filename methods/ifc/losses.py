@@ -113,7 +113,7 @@ class ClipCriterion:
         masks = [target.scaled_masks(self.mask_stride) for target in targets]
         count = class_logits.new_tensor(float(sum(len(target) for target in targets)), dtype=torch.float32)
         number = max(1.0, float(reduce_mean(count)))
-        losses = {}
+        losses: dict[str, Tensor] = {}
         for layer in range(len(class_logits)):
             prefix = "" if layer == len(class_logits) - 1 else f"d{layer}."
             values = self._layer(class_logits[layer].float(), mask_logits[layer].float(), targets, masks, number)

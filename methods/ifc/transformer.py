@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from methods.runtime.attention import use_lean_attention
 
+Pair = tuple[Tensor, Tensor]
+
 
 def layer_config(dims: int, heads: int, ffn: int, dropout: float) -> dict[str, Any]:
     """Configuration of one post-norm encoder layer in mmdet's terms.
@@ -48,7 +50,7 @@ class BusEncoder(BaseModule):
         )
         self.bus_tokens = bus_tokens
 
-    def forward(self, pixels: Tensor, positions: Tensor, padding: Tensor | None, bus: Tensor, bus_pos: Tensor) -> Any:
+    def forward(self, pixels: Tensor, positions: Tensor, padding: Tensor | None, bus: Tensor, bus_pos: Tensor) -> Pair:
         """Encodes N clips of T frames with P pixels.
 
         Args:
@@ -127,7 +129,7 @@ class IFCTransformer(BaseModule):
             elif parameter.dim() > 1:
                 nn.init.xavier_uniform_(parameter)
 
-    def forward(self, pixels: Tensor, positions: Tensor, padding: Tensor | None, queries: Tensor) -> Any:
+    def forward(self, pixels: Tensor, positions: Tensor, padding: Tensor | None, queries: Tensor) -> Pair:
         """Runs encoder and decoder on N clips.
 
         Args:

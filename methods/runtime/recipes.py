@@ -89,7 +89,7 @@ def _resize(scales: Sequence[tuple[int, int]]) -> Part:
 
 def _random_crop(crop: Part) -> Part:
     """Resize and crop with a probability; instances that are cropped away count as absent."""
-    cut = {"type": "RandomCrop", "crop_size": tuple(crop["size"]), "crop_type": "absolute_range"}
+    cut: Part = {"type": "RandomCrop", "crop_size": tuple(crop["size"]), "crop_type": "absolute_range"}
     cut |= {"allow_negative_crop": True, "recompute_bbox": True}
     return {"type": "RandomApply", "transforms": [_resize(crop["scales"]), cut], "prob": crop["prob"]}
 

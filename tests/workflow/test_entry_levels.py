@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import pytest
@@ -61,6 +62,17 @@ def test_a_missing_file_is_refused_at_once(entered):
     done = project.run("--cores", "1", "oracle", check=False)
     assert done.returncode == 2
     assert "entry: oracle needs" in done.stdout
+
+
+def test_predictions_that_do_not_say_what_their_weights_saw_carry_a_warning(entered, finished):
+    own = json.loads((finished.out / f"oracle/{CELL}/gaps.json").read_text())["contaminated"]
+    assert own == {"videos": 0, "of": 4, "source": "weights trained on smoke_clips"}
+    project, published = entered("oracle")
+    (published / f"predictions/{CELL}.seen.json").unlink()
+    done = project.run("--cores", "1", "oracle")
+    assert "It is not known whether the weights have seen" in done.stdout
+    told = json.loads((project.out / f"oracle/{CELL}/gaps.json").read_text())["contaminated"]
+    assert told == {"videos": None, "of": 4, "source": "the published predictions do not say"}
 
 
 def test_published_must_be_named(project):

@@ -118,7 +118,7 @@ class GapIFC(BaseModel):
         head: Arguments of ``IFCHead``.
         losses: Fields of ``LossWeights``.
         mask_stride: Stride of the masks in matching and losses.
-        stills_steps: For so many first steps every frame is a clip of its own.
+        stills_steps: For so many first steps only the key frame of each clip is learnt from.
         semantic_aid: Weight of ``SemanticAid``; 0 leaves it out, as the paper does.
         inference: Test settings, see ``config.INFERENCE``.
         data_preprocessor: Normalises and pads.
@@ -157,19 +157,17 @@ class GapIFC(BaseModel):
         features = self.backbone(frames)
         return self.head.project([features[level] for level in self.levels])
 
-    def clip_outputs(self, inputs: Tensor, data_samples: list[TrackDataSample], *, stills: bool = False) -> ClipOutputs:
-        """Raw outputs of a batch, of N * T clips of one frame for ``stills``.
+    def clip_outputs(self, inputs: Tensor, data_samples: list[TrackDataSample]) -> ClipOutputs:
+        """Raw outputs of a batch.
 
         Args:
             inputs: [N, T, 3, H, W], normalised and padded.
             data_samples: One per clip, for the images' sizes.
-            stills: Whether every frame is treated as a clip of its own.
         """
         projected = self._projected(inputs.flatten(0, 1))
-        padding = padding_mask(data_samples, self.stride, projected[0].shape[-2:], inputs.device)
-        if stills:
-            padding = padding.flatten(0, 1)[:, None]
-        return self.head(projected, len(padding), padding if padding.any() else None)
+        size = (projected[0].shape[-2], projected[0].shape[-1])
+        padding = padding_mask(data_samples, self.stride, size, inputs.device)[:, : inputs.shape[1]]
+        return self.head(projected, len(inputs), padding if padding.any() else None)
 
     def loss(self, inputs: Tensor, data_samples: list[TrackDataSample]) -> dict[str, Tensor]:
         """Losses of a batch of clips, and how many queries see an object (a query that sees none is dropped at test).
@@ -178,11 +176,12 @@ class GapIFC(BaseModel):
             inputs: [N, T, 3, H, W], normalised and padded.
             data_samples: One per clip.
         """
-        stills = MessageHub.get_current_instance().get_info("iter", 0) < self.stills_steps
         targets = clip_targets(data_samples, inputs.device)
-        if stills:
-            targets = [still for target in targets for still in target.stills()]
-        outputs = self.clip_outputs(inputs, data_samples, stills=stills)
+        if MessageHub.get_current_instance().get_info("iter", 0) < self.stills_steps:
+            keys = [sample.key_frames_inds[0] for sample in data_samples]
+            inputs = torch.stack([clip[key : key + 1] for clip, key in zip(inputs, keys, strict=True)])
+            targets = [target.still(key) for target, key in zip(targets, keys, strict=True)]
+        outputs = self.clip_outputs(inputs, data_samples)
         losses = self.criterion(outputs.class_logits, outputs.mask_logits, targets)
         if self.semantic_aid is not None:
             losses |= self.semantic_aid.loss(outputs.encoded, targets)

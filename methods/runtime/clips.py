@@ -71,9 +71,9 @@ class ClipTargets:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def stills(self) -> list[ClipTargets]:
-        """The clip's frames as T clips of one frame, each with the objects that its frame shows."""
-        return [self.subset(self.visible[:, frame], slice(frame, frame + 1)) for frame in range(self.visible.shape[1])]
+    def still(self, frame: int) -> ClipTargets:
+        """One frame of the clip as a clip of its own, with the objects that it shows."""
+        return self.subset(self.visible[:, frame], slice(frame, frame + 1))
 
     def subset(self, objects: Tensor, frames: slice) -> ClipTargets:
         """Some objects (mask [n] or indices) in some frames."""

@@ -92,7 +92,7 @@ class Frames:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", VARIANTS)
 def test_every_variant_trains_and_infers_from_its_weights(dataset, tmp_path, name):
-    job = training_job("iai", dataset, tmp_path, variant=name, steps=2, checkpoint_seconds=600.0)
+    job = training_job("iai", dataset, tmp_path, variant=name, steps=4, checkpoint_seconds=600.0)
     train(job)
     _, meta = load_weights(job.weights)
     assert meta["settings"]["variant"] == name

@@ -46,12 +46,13 @@ def alone(script: str, function: str, *arguments: str) -> dict[str, Any]:
     """Calls a function of a script here in a fresh process.
 
     Returns:
-        What it returned (a JSON object), with ``processor`` and ``wall`` in seconds and ``peak`` in MiB.
+        What it returned (a JSON object), with ``processor`` and ``wall`` in seconds, unless it timed itself, and
+        ``peak`` in MiB.
     """
     code = (
         "import sys, time, json, re, importlib; module = importlib.import_module(sys.argv[1]);"
         "a, b = time.process_time(), time.perf_counter(); found = getattr(module, sys.argv[2])(*sys.argv[3:]) or {};"
-        "found |= {'processor': time.process_time() - a, 'wall': time.perf_counter() - b};"
+        "found = {'processor': time.process_time() - a, 'wall': time.perf_counter() - b} | found;"
         # Not ru_maxrss, which begins at the size of the process that started this one.
         "status = open('/proc/self/status').read();"
         "found |= {'peak': int(re.search(r'VmHWM:\\s+(\\d+)', status)[1]) / 1024};"

@@ -21,9 +21,8 @@ def digest(value: Any) -> str:
 
 
 def method_code(method: str) -> str:
-    """Digest of the sources a method's results depend on: its folder and the shared runtime, comments aside."""
-    folder = registry.method_folder(method)
-    return code_digest(folder.parent, [method, "runtime"])
+    """Digest of the sources a method's results depend on, comments aside; see ``registry.source_folders``."""
+    return code_digest(registry.method_folder(method).parent, registry.source_folders(method))
 
 
 def library_versions() -> dict[str, str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import re
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -12,6 +14,7 @@ from mindthegap.names import METHOD_NAMES
 METHODS = tuple(METHOD_NAMES)
 
 _ROOT = Path(__file__).resolve().parents[1]
+_IMPORT = re.compile(r"^\s*(?:from|import) methods\.(\w+)", re.MULTILINE)
 
 
 def available() -> tuple[str, ...]:
@@ -39,3 +42,14 @@ def load(name: str, part: str) -> ModuleType:
     """Imports ``methods.<name>.<part>``, e.g. ``config``, ``model`` or ``checkpoint``."""
     method_folder(name)
     return importlib.import_module(f"methods.{name}.{part}")
+
+
+@cache
+def source_folders(name: str) -> tuple[str, ...]:
+    """Folders of ``methods/`` that a method's results depend on: its own, the runtime, and those it imports from."""
+    found, pending = {"runtime"}, {name}
+    while pending:
+        found |= pending
+        sources = [path.read_text(encoding="utf-8") for folder in pending for path in (_ROOT / folder).glob("*.py")]
+        pending = {folder for text in sources for folder in _IMPORT.findall(text)} - found
+    return tuple(sorted(found))

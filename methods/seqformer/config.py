@@ -59,6 +59,7 @@ PAPER: Part = {
     "mask_features": 8,
     "dynamic_channels": 8,  # of the hidden layers whose weights a query predicts
     "offset_scale": 1.0,  # divides the dynamic head's pixel offsets
+    "semantic_aid": 0.0,  # weight of a loss on the classes of encoded pixels; a help from scratch, not in the paper
     "epochs": 12.0,
     "batch_size": 16,
     "lr": 2e-4,
@@ -86,6 +87,10 @@ CPU: Part = {
     "queries": 20,
     "dropout": 0.0,
     "mask_hidden": 32,
+    "offset_scale": 16.0,
+    "semantic_aid": 2.0,
+    "loss_class": 3.0,
+    "loss_dice": 3.0,
     "epochs": 1.0,
     "lr": 5e-4,
     "backbone_lr": 1.0,
@@ -115,7 +120,8 @@ RULES: Part = {
     "match_threshold": 0.01,
     "frames_per_pass": 2,
 }
-INFERENCE: dict[str, Part] = {scale: dict(RULES) for scale in TRAINING}
+_CPU_RULES: Part = {**RULES, "whole_video_mib": 0.0, "clip_frames": 4}  # the training videos have 4 frames
+INFERENCE: dict[str, Part] = {"smoke": _CPU_RULES, "demo": _CPU_RULES, "paper": RULES}
 
 
 def build_config(
@@ -205,6 +211,7 @@ def network(name: str, backbone: Backbone, classes: tuple[str, ...], training: P
             "offset_scale": training["offset_scale"],
         },
         "weights": {key: training[key] for key in _WEIGHTS},
+        "semantic_aid": training["semantic_aid"],
         "rules": {key: value for key, value in testing.items() if key not in SHARED_INFERENCE},
     }
 

@@ -15,7 +15,8 @@ from mmdet.structures import TrackDataSample
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
-from methods.runtime.clips import clip_targets, padding_mask
+from methods.ifc.semantic import SemanticAid
+from methods.runtime.clips import ClipTargets, clip_targets, padding_mask
 from methods.runtime.frames import VideoFrames
 from methods.runtime.tracks import Track
 from methods.seqformer import losses, sampling  # noqa: F401 - sampling registers the frame sampler
@@ -33,7 +34,8 @@ class ClipOutput:
         memory: Encoded frames.
         decoded: Output of the decoder's D layers.
         logits: [D, N, Q, classes].
-        objects: Objects of each clip.
+        targets: Annotations of each clip.
+        objects: The same in the losses' units.
         matches: Matched pairs of all layers.
         mask_logits: [M, T, H/4, W/4] of the matched pairs.
         mask_targets: [M, T, H/4, W/4] of the matched pairs.
@@ -42,6 +44,7 @@ class ClipOutput:
     memory: Memory
     decoded: Decoded
     logits: Tensor
+    targets: list[ClipTargets]
     objects: list[losses.Objects]
     matches: losses.Matches
     mask_logits: Tensor
@@ -61,6 +64,7 @@ class GapSeqFormer(BaseModel):
         masks: ``hidden`` and ``out`` of ``MaskBranch``, ``dynamic`` and ``offset_scale`` of ``DynamicMaskHead``.
         weights: Fields of ``losses.Weights``.
         rules: Fields of ``inference.Rules``.
+        semantic_aid: Weight of a loss on the classes of encoded pixels, a help from random weights; 0: none.
         data_preprocessor: mmdet's ``TrackDataPreprocessor``.
     """
 
@@ -78,6 +82,7 @@ class GapSeqFormer(BaseModel):
         masks: dict[str, Any],
         weights: dict[str, Any],
         rules: dict[str, Any],
+        semantic_aid: float,
         data_preprocessor: dict[str, Any],
     ) -> None:
         super().__init__(data_preprocessor=data_preprocessor)
@@ -93,6 +98,7 @@ class GapSeqFormer(BaseModel):
         self.mask_branch = MaskBranch(channels, masks["hidden"], masks["out"])
         self.mask_head = DynamicMaskHead(masks["out"], masks["dynamic"], masks["offset_scale"])
         self.controller = MLP(channels, channels, self.mask_head.parameter_count, 3)
+        self.semantic_aid = SemanticAid(channels, len(self.classes), semantic_aid) if semantic_aid else None
         self.weights = losses.Weights(**weights)
         self.rules = Rules(**rules)
 
@@ -167,7 +173,7 @@ class GapSeqFormer(BaseModel):
         matches = losses.match(logits, decoded.boxes, objects, self.weights)
         mask_logits = self._matched_masks(memory, decoded, matches, inputs.new_tensor(sizes).flip(1))
         mask_targets = losses.gather([clip.masks for clip in objects], matches)
-        return ClipOutput(memory, decoded, logits, objects, matches, mask_logits, mask_targets)
+        return ClipOutput(memory, decoded, logits, targets, objects, matches, mask_logits, mask_targets)
 
     def _matched_masks(self, memory: Memory, decoded: Decoded, matches: losses.Matches, sizes: Tensor) -> Tensor:
         """Mask logits [M, T, H/4, W/4] of the matched pairs; ``sizes`` [N, 2] is width, height of the frames."""
@@ -195,6 +201,9 @@ class GapSeqFormer(BaseModel):
         result = {name: value[-1] / count for name, value in weighted.items()}
         if layers > 1:
             result |= {f"aux_{name}": value[:-1].sum() / count for name, value in weighted.items()}
+        if self.semantic_aid is not None:
+            finest = output.memory.level(0).unflatten(0, output.memory.tokens.shape[:2])
+            result |= self.semantic_aid.loss(finest, output.targets)
         return result
 
     @torch.no_grad()

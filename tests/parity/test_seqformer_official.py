@@ -83,6 +83,7 @@ def build(features, weights=None):
         masks={"hidden": channels // 4, "out": channels // 32, "dynamic": 8, "offset_scale": 1.0},
         weights={},
         rules={},
+        semantic_aid=0.0,
         data_preprocessor={"type": "TrackDataPreprocessor"},
     )
     if weights is not None:
@@ -116,7 +117,7 @@ def run(official_weights):
     sizes = torch.tensor(seeds.SIZES, dtype=torch.float32).flip(1)
     masks = model._matched_masks(memory, decoded, matches, sizes)
     wanted = losses.gather([clip.masks for clip in objects], matches)
-    output = ClipOutput(memory, decoded, logits, objects, matches, masks, wanted)
+    output = ClipOutput(memory, decoded, logits, [], objects, matches, masks, wanted)
     result = model.criterion(output)
     sum(result.values()).backward()
     return model, output, result

@@ -11,6 +11,7 @@ from methods.ms_sts_vis.adversary import Discriminator, Scene, discriminator_los
 from methods.ms_sts_vis.attention import AttentionOptions, MultiScaleTemporalAttention, TemporalAttention
 from methods.ms_sts_vis.checkpoint import load_initial, load_released
 from methods.ms_sts_vis.config import TRAINING, VARIANTS
+from methods.runtime import registry
 from methods.runtime.weights import save_weights
 from methods.seqformer.inference import Rules
 from mindthegap.errors import ConfigError, InputError
@@ -260,3 +261,8 @@ def test_settings_are_checked():
         AttentionOptions(fuse="sum")
     assert TRAINING["paper"]["channels"] == 256
     assert TINY["channels"] == config("ms_sts_vis").model.discriminator.channels
+
+
+def test_a_change_in_what_a_method_builds_on_is_a_change_of_the_method():
+    assert {"ms_sts_vis", "seqformer", "runtime"} <= set(registry.source_folders("ms_sts_vis"))
+    assert registry.source_folders("masktrack_rcnn") == ("masktrack_rcnn", "runtime")

@@ -84,7 +84,9 @@ def test_losses_reach_every_part(network):
     still = [name for name, value in network.named_parameters() if value.grad is None]
     network.zero_grad()
     assert still == []
-    assert set(losses) == {f"{kind}loss_{name}" for kind in ("", "aux_") for name in LOSSES}
+    named = {f"{kind}loss_{name}" for kind in ("", "aux_") for name in LOSSES}
+    assert set(losses) == named | {"loss_semantic", "semantic_accuracy"}
+    assert "semantic_aid" not in {name.split(".")[0] for name in model(settings={"semantic_aid": 0.0}).state_dict()}
     assert all(torch.isfinite(value) for value in losses.values())
 
 

@@ -130,6 +130,13 @@ def code(*places):
     return code_digest(ROOT, places)
 
 
+def code_of(method):
+    """Digest of the sources behind a method, those of methods that it builds on included."""
+    from methods.runtime.registry import source_folders
+
+    return code(*(f"methods/{folder}" for folder in source_folders(method)))
+
+
 def refuse_what_cannot_train():
     """Stops a real run before its first job when a training is due that lacks its method or initial weights."""
     jobs = [job for job in workflow.dag.needrun_jobs() if job.rule.name in ("train_method", "pretrain_method")]

@@ -30,7 +30,7 @@ rule predict_tracks:
         settings=lambda wildcards: SCALE.inference.get(wildcards.method, {}),
         cpu_threads=SCALE.resources_of("inference").cpus,
         gpus=SCALE.resources_of("inference").gpu,
-        code=lambda wildcards: code("methods/runtime", f"methods/{wildcards.method}"),
+        code=lambda wildcards: code_of(wildcards.method),
     message:
         "Tracking {wildcards.dataset} with {wildcards.method} ({wildcards.backbone}), seed {wildcards.seed}"
     script:

@@ -34,7 +34,7 @@ rule train_method:
         gpus=SCALE.resources_of("training").gpu,
         amp=SCALE.amp,
         init_weights=lambda wildcards: SCALE.init_weights.get(wildcards.method, {}).get(wildcards.backbone),
-        code=lambda wildcards: code("methods/runtime", f"methods/{wildcards.method}"),
+        code=lambda wildcards: code_of(wildcards.method),
     message:
         "Training {wildcards.method} ({wildcards.backbone}) on {wildcards.dataset}, seed {wildcards.seed}"
     script:
@@ -63,6 +63,6 @@ use rule train_method as pretrain_method with:
         gpus=SCALE.resources_of("training").gpu,
         amp=SCALE.amp,
         init_weights=lambda wildcards: SCALE.pretraining[wildcards.pretraining].init_weights.get(wildcards.backbone),
-        code=lambda wildcards: code("methods/runtime", f"methods/{SCALE.pretraining[wildcards.pretraining].method}"),
+        code=lambda wildcards: code_of(SCALE.pretraining[wildcards.pretraining].method),
     message:
         "Pretraining {params.method} ({wildcards.backbone}), which other trainings start from"

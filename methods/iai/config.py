@@ -64,9 +64,10 @@ _CPU: dict[str, Any] = (
         "association_channels": 32,
         "association_hidden": 128,
         "association_reach": 3,
-        "clip_frames": 4,
+        "clip_frames": 3,
         "shared_flip": True,
-        "photometric": True,
+        "class_weight": 2.0,
+        "center_radius": 2.0,
         "heads_see": "clip",
         "optimizer": "scratch",
         "iou_offset": 0.0,
@@ -79,9 +80,8 @@ _CPU: dict[str, Any] = (
 )
 
 TRAINING: dict[str, dict[str, Any]] = {
-    "smoke": _CPU
-    | {"steps": 12, "batch_size": 2, "channels": 32, "log_every": 4, "checkpoint_seconds": 5.0, "clip_frames": 3},
-    "demo": _CPU | {"steps": 800, "batch_size": 4, "cpu_processes": 2, "lr": 1e-3},
+    "smoke": _CPU | {"steps": 12, "batch_size": 2, "channels": 32, "log_every": 4, "checkpoint_seconds": 5.0},
+    "demo": _CPU | {"steps": 1000, "batch_size": 6, "cpu_processes": 2, "lr": 1.5e-3},
     "paper": SHARED_TRAINING
     | condinst.PAPER
     | _METHOD

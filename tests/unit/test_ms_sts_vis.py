@@ -36,10 +36,15 @@ def take_over(network, other):
     network.load_state_dict(state, strict=False)
 
 
+@pytest.fixture(scope="module")
+def seqformer():
+    return model("seqformer")
+
+
 @pytest.mark.parametrize("name", list(VARIANTS))
-def test_fresh_additions_change_nothing(name):
+def test_fresh_additions_change_nothing(seqformer, name):
     """Every variant computes what SeqFormer does with SeqFormer's weights; ``baseline`` has nothing else."""
-    seqformer, network = model("seqformer"), variant(name, seed=1)
+    network = variant(name, seed=1)
     take_over(network, seqformer)
     for mine, plain in zip(outputs(network), outputs(seqformer), strict=True):
         torch.testing.assert_close(mine, plain, atol=1e-6, rtol=1e-6)
@@ -242,8 +247,8 @@ def test_chunks_of_frames_change_nothing(tmp_path):
     assert [track.score for track in found[0]] == pytest.approx([track.score for track in found[1]], abs=1e-6)
 
 
-def test_seqformers_weights_are_taken_up(tmp_path):
-    seqformer, network = model("seqformer"), variant("full", seed=1)
+def test_seqformers_weights_are_taken_up(seqformer, tmp_path):
+    network = variant("full", seed=1)
     meta = {"method": "seqformer", "backbone": "r18_tiny", "fingerprint": "f", "classes": ["disc", "square", "star"]}
     save_weights(tmp_path / "seqformer.pth", seqformer.state_dict(), meta)
     line = load_initial(network, tmp_path / "seqformer.pth")

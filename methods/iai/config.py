@@ -114,7 +114,8 @@ _OFFICIAL_INFERENCE: dict[str, Any] = {
     "overflow": "official",  # discard: capacity N - 1, further objects are discarded
     "max_long_term": None,  # frames in the long-term memory; None: unlimited (official)
 }
-INFERENCE = {scale: dict(_OFFICIAL_INFERENCE) for scale in TRAINING}
+_BOUNDED = _OFFICIAL_INFERENCE | {"max_long_term": 10}
+INFERENCE = {"smoke": dict(_BOUNDED), "demo": dict(_BOUNDED), "paper": _OFFICIAL_INFERENCE}
 
 _CHOICES = {
     "image_model": ("condinst", "mask_rcnn"),

@@ -26,7 +26,13 @@ STOPS = (50, 250, 500)
 WINDOW = 50  # frames that a time per frame is the mean of
 ONLINE = ("masktrack_rcnn", "crossvis", "iai")
 # Settings that make an untrained detector speak, where a method has them.
-TALKATIVE = {"score_threshold": 0.0, "id_threshold": 0.0, "max_per_frame": OBJECTS}
+TALKATIVE = {
+    "score_threshold": 0.0,
+    "id_threshold": 0.0,
+    "min_row_score": 0.0,
+    "mask_threshold": 0.4,
+    "max_per_frame": OBJECTS,
+}
 
 
 def resident_mib() -> float:

@@ -38,6 +38,8 @@ _CPU: dict[str, Any] = {
     "photometric": True,
     "reid_channels": 64,
     "gradient_scale": 1.0,
+    "class_weight": 2.0,
+    "identity_weight": 0.5,
     "optimizer": "adamw",
     "workers": 0,
     "checkpoint_seconds": 45.0,

@@ -64,6 +64,7 @@ def test_a_sweep_in_the_scale_gets_its_figure(project):
     due = project.due()
     names = ("render_diagnostic_dataset", "diagnose_predictions", "measure_strata", "draw_paper_item")
     assert [due.count(name) for name in names] == [5, 6, 6, 2]
+    assert project.due("tracklens").count("diagnose_predictions") == 1  # the page leaves the sweep out
 
 
 def test_the_slurm_profile_resolves_from_a_clone():

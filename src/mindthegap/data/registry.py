@@ -152,7 +152,7 @@ _ENTRIES = (
         sha256={},
         note="every fifth frame is annotated; occlusion is graded; stored areas are those of boxes, not of masks",
         sources={
-            "videos": f"Qi et al., section 3 (IJCV 2022); they add up to the 901 of {_OVIS_PAGE}",
+            "videos": f"{UNVERIFIED}; they add up to the 901 of {_OVIS_PAGE}",
             "objects": _OVIS_PAGE,
             "masks": _OVIS_PAGE,
             "citation": _OVIS_PAGE,

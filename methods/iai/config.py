@@ -67,6 +67,7 @@ _CPU: dict[str, Any] = (
         "clip_frames": 3,
         "shared_flip": True,
         "class_weight": 2.0,
+        "class_gamma": 1.0,
         "center_radius": 2.0,
         "heads_see": "clip",
         "optimizer": "scratch",

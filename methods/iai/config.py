@@ -29,7 +29,6 @@ _METHOD: dict[str, Any] = {
     "identification": True,  # False: no identity head; identities by mask overlap with the frame before
     "association": ("local", "global"),  # memories attended to; () leaves the association block out
     "class_projector": True,  # keep a projection of the backbone's features beside the associated ones
-    "class_gamma": 2.0,  # exponent of the class loss's focal factor
     "id_loss": "focal",  # focal, or ce (binary cross entropy); mask_rcnn has softmax cross entropy always
     "id_convs": 1,  # convolutions of the identity head in front of its last one
     "identities": None,  # channels N of the identity head; None: 20 for YouTube-VIS 2019, 25 for others (official)

@@ -51,7 +51,6 @@ def _condinst(backbone: Backbone, classes: int, scale: str, training: Settings, 
         "id_convs": training["id_convs"],
         "id_loss": training["id_loss"],
     }
-    parts["bbox_head"]["loss_cls"]["gamma"] = training["class_gamma"]
     return {"type": "GapIAICondInst", "mask_threshold": testing["mask_threshold"]} | parts
 
 

@@ -40,6 +40,7 @@ PAPER: Part = {
     "mask_convs": 4,
     "center_radius": 1.5,  # strides around an object's mask centroid that are positive
     "class_weight": 1.0,  # of the class loss
+    "class_gamma": 2.0,  # exponent of its focal factor; less tells classes apart sooner when learning from scratch
     "iou_offset": 1.0,  # added to intersection and union in the box loss; 0 is the GIoU of its paper
 }
 
@@ -132,7 +133,7 @@ def _box_head(classes: int, settings: Part) -> Part:
         "loss_cls": {
             "type": "FocalLoss",
             "use_sigmoid": True,
-            "gamma": 2.0,
+            "gamma": settings["class_gamma"],
             "alpha": 0.25,
             "loss_weight": settings["class_weight"],
         },

@@ -115,7 +115,7 @@ def assign_identities(
         channels: Identity channels N.
         overflow: What happens to objects beyond the capacity.
     """
-    capacity = capacity_of(channels, overflow)
+    capacity = channels - (1 if overflow == "discard" else 2)
     ids: list[int | None] = []
     opened, new = known, False
     for detection in range(count):
@@ -128,8 +128,3 @@ def assign_identities(
                 identity = None
         ids.append(identity)
     return Assignment(ids, opened, new)
-
-
-def capacity_of(channels: int, overflow: Overflow) -> int:
-    """Number of identities a video can have in its result: N - 1, officially N - 2."""
-    return channels - 1 if overflow == "discard" else channels - 2

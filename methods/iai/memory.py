@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 
 import torch
@@ -38,22 +37,6 @@ class MemoryClock:
         step = self.step + 1
         append = new_identity or step - self.last >= interval
         return MemoryClock(step, step if append else self.last), append
-
-
-def append_frames(length: int, new_identity_frames: Collection[int] = (), interval: int = 3) -> list[int]:
-    """Frames that enter the long-term memory of a video.
-
-    Args:
-        length: Number of frames.
-        new_identity_frames: Frames that open an identity.
-        interval: As in ``MemoryClock.tick``.
-    """
-    clock, frames = MemoryClock(), [0] if length else []
-    for frame in range(1, length):
-        clock, append = clock.tick(frame in new_identity_frames, interval)
-        if append:
-            frames.append(frame)
-    return frames
 
 
 def prepended(entries: KeysValues, newest: KeysValues, limit: int | None) -> KeysValues:

@@ -11,7 +11,6 @@ from torch import Tensor
 from methods.iai.identity import (
     Overflow,
     assign_identities,
-    capacity_of,
     disjoint_masks,
     identity_columns,
     overlap_columns,
@@ -123,10 +122,6 @@ class VideoState:
             if identity == len(self.last_masks):
                 self.last_masks.append(mask)
             self.last_masks[identity] = mask
-
-    def capacity(self) -> int:
-        """Number of identities whose masks are returned."""
-        return capacity_of(self.channels, self.rules.overflow)
 
 
 def _disjoint(masks: Tensor) -> Tensor:

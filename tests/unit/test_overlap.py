@@ -10,10 +10,19 @@ from vis_sets import encode, make_set
 from mindthegap.errors import MindTheGapError
 from mindthegap.evaluation import compute_overlaps, intersections, load_tables, overlap, save_tables
 from mindthegap.evaluation.cache import cache_key, cached_overlaps
-from mindthegap.formats import masks, read_ground_truth, read_results
+from mindthegap.formats import kernel, masks, read_ground_truth, read_results
 from mindthegap.formats.model import DecodedTrack
 
 SEEDS = (1, 2, 5, 8, 13, 21, 40)
+
+
+@pytest.fixture(autouse=True, params=["kernel", "numpy"])
+def way(request, monkeypatch):
+    """Every test by the compiled kernel and by numpy."""
+    if request.param == "numpy":
+        monkeypatch.setattr(kernel, "library", None)
+    elif kernel.library is None:
+        pytest.skip("the compiled kernel is not built here")
 
 
 def read_set(folder, truth, results):

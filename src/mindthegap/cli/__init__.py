@@ -36,16 +36,19 @@ app.add_typer(tracklens, name="tracklens")
 
 
 def _print_version(wanted: bool) -> None:
-    """Prints the version and ends."""
+    """Prints the version, what carries the speed, and ends."""
     if wanted:
-        typer.echo(f"mindthegap {__version__}")
+        from mindthegap.formats import kernel
+
+        typer.echo(f"mindthegap {__version__} ({kernel.description()})")
         raise typer.Exit
 
 
 @app.callback()
 def _main(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print version and kernel, and exit."),
     ] = False,
 ) -> None:
     pass

@@ -114,13 +114,12 @@ class MaskReader:
 
     def _queue(self, texts: list[str], pending: _Pending) -> None:
         """Queues compressed masks."""
-        together = "".join(texts)
-        if not together.isascii():
+        if not all(map(str.isascii, texts)):
             self._refuse_texts(texts, pending)
             return
         self._strings += texts
         self._compressed.append(pending)
-        self._waiting += len(together)
+        self._waiting += sum(map(len, texts))
 
     def _refuse_texts(self, texts: list[str], pending: _Pending) -> None:
         """Reports the compressed masks that are no ASCII, and queues the others."""
@@ -179,13 +178,17 @@ class MaskReader:
     def _read_polygons(self, polygons: list[Any], place: str, size: list[int]) -> RLE | None:
         """Rasterises a mask given as polygons, as pycocotools does."""
         limit = _POLYGON_MARGIN * (size[0] + size[1])
+        corners = []
         for i, polygon in enumerate(polygons):
-            problem = _polygon_problem(polygon, limit)
+            numbers = _coordinates(polygon)
+            problem = _polygon_problem(polygon, numbers, limit)
             if problem:
                 remedy = "write each polygon as [x1, y1, x2, y2, x3, y3, ...] in pixels"
                 self.problems.add("polygon", f"{place}[{i}]", problem, remedy)
                 return None
-        merged = coco_mask.merge(coco_mask.frPyObjects(polygons, *size))
+            corners.append(numbers)
+        parts = coco_mask.frPyObjects(corners, *size)
+        merged = parts[0] if len(parts) == 1 else coco_mask.merge(parts)
         return {"size": size, "counts": merged["counts"]}
 
     def flush(self) -> None:
@@ -197,23 +200,21 @@ class MaskReader:
         self._waiting = 0
         if texts:
             strings = [text.encode() for text in texts]
-            self._place(compressed, *rle.decode(strings), strings)
+            self._place(compressed, *rle.read(strings, _pixels(compressed)), strings)
         if lists:
             first = np.concatenate([[0], np.cumsum([len(counts) for counts in lists], dtype=np.int64)])
             flat = np.fromiter((n for counts in lists for n in counts), np.int32, int(first[-1]))
-            self._place(plain, rle.Runs(flat, first), {}, None)
-
-    def _place(self, pending: list[_Pending], runs: rle.Runs, bad: dict[int, str], strings: list[bytes] | None) -> None:
-        """Checks decoded masks against their frames and stores the good ones."""
-        number = np.fromiter((len(item.frames) for item in pending), np.int64, len(pending))
-        pixels = np.fromiter((item.size[0] * item.size[1] for item in pending), np.int64, len(pending))
-        bad = rle.check(runs, np.repeat(pixels, number)) | bad
-        if strings is None:
+            runs = rle.Runs(flat, first)
+            bad = rle.check(runs, _pixels(plain))
             strings = rle.encode(rle.drop(runs, bad))
-        changed = rle.not_canonical(runs, strings)
+            self._place(plain, runs, bad, [i for i in rle.not_canonical(runs, strings) if i not in bad], strings)
+
+    def _place(
+        self, pending: list[_Pending], runs: rle.Runs, bad: dict[int, str], changed: list[int], strings: list[bytes]
+    ) -> None:
+        """Stores the good ones of decoded masks, those that are not canonical (``changed``) made so."""
         for i in changed:
-            if i not in bad:
-                strings[i] = rle.encode(rle.canonical(runs.only(i)))[0]
+            strings[i] = rle.encode(rle.canonical(runs.only(i)))[0]
         begin = 0
         for item in pending:
             end = begin + len(item.frames)
@@ -223,7 +224,7 @@ class MaskReader:
                 self._runs[id(item.target)] = item.target, runs.part(begin, end)
                 self._kept += int(runs.first[end] - runs.first[begin])
             begin = end
-        self._report(pending, np.cumsum(number), bad)
+        self._report(pending, bad)
 
     def finished(self, target: list[RLE | None]) -> tuple[RLE | None, ...]:
         """A track that ``read`` returned, once ``flush`` has run; with its run lengths where they are at hand."""
@@ -233,8 +234,9 @@ class MaskReader:
         _, track.runs = self._runs[id(target)]
         return track
 
-    def _report(self, pending: list[_Pending], ends: npt.NDArray[np.int64], bad: dict[int, str]) -> None:
+    def _report(self, pending: list[_Pending], bad: dict[int, str]) -> None:
         """Reports malformed masks and takes them out again."""
+        ends = np.cumsum([len(item.frames) for item in pending])
         for i in sorted(bad):
             number = int(np.searchsorted(ends, i, side="right"))
             item = pending[number]
@@ -243,12 +245,18 @@ class MaskReader:
             self.problems.add("mask runs", f"{item.place}[{frame}].counts", bad[i], _REMEDY_COUNTS)
 
 
+def _pixels(pending: list[_Pending]) -> npt.NDArray[np.int64]:
+    """Frame size of each waiting mask."""
+    sizes = np.array([item.size for item in pending], np.int64)
+    return np.repeat(sizes[:, 0] * sizes[:, 1], [len(item.frames) for item in pending])
+
+
 def _compressed_texts(masks: list[Any], size: list[int]) -> list[str | None] | None:
     """The ``counts`` of each mask if all are absent or compressed and of this size, else ``None``."""
     try:
-        sizes = [mask.get("size") for mask in masks if mask is not None]
-        texts = [None if mask is None else mask.get("counts") for mask in masks]
-    except AttributeError:
+        sizes = [mask["size"] for mask in masks if mask is not None]
+        texts = [None if mask is None else mask["counts"] for mask in masks]
+    except (KeyError, TypeError, IndexError):
         return None
     if sizes.count(size) < len(sizes) or not set(map(type, texts)) <= {str, type(None)}:
         return None
@@ -265,13 +273,12 @@ def _run_lengths(counts: list[int]) -> bool:
     return bool(counts) and min(counts) >= 0 and max(counts) <= rle.MAX_PIXELS
 
 
-def _polygon_problem(polygon: Any, limit: int) -> str:
-    """What is wrong with a polygon, or an empty text."""
+def _polygon_problem(polygon: Any, numbers: npt.NDArray[np.float64], limit: int) -> str:
+    """What is wrong with a polygon of these coordinates, or an empty text."""
     if not isinstance(polygon, list):
         return f"is {shown(polygon)}, not a list of coordinates"
     if len(polygon) < 6 or len(polygon) % 2:
         return f"has {len(polygon)} numbers; at least 6 and an even count are needed"
-    numbers = _coordinates(polygon)
     within = np.abs(numbers) <= limit
     if not within.all():
         value = polygon[int(within.argmin())]
@@ -283,8 +290,10 @@ def _polygon_problem(polygon: Any, limit: int) -> str:
     return ""
 
 
-def _coordinates(polygon: list[Any]) -> npt.NDArray[np.float64]:
-    """The numbers of a polygon, NaN for what is none."""
+def _coordinates(polygon: Any) -> npt.NDArray[np.float64]:
+    """The numbers of a polygon, NaN for what is none; empty for what is no list."""
+    if not isinstance(polygon, list):
+        return np.zeros(0)
     if set(map(type, polygon)) <= {int, float}:
         with suppress(OverflowError):
             return np.array(polygon, np.float64)

@@ -16,6 +16,8 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from mindthegap.formats import kernel
+
 Ints = npt.NDArray[np.int64]
 Counts = npt.NDArray[np.int32]
 
@@ -30,6 +32,13 @@ TRUNCATED = "ends in the middle of a number"
 TOO_LONG = "holds a number of more than 30 bits"
 NEGATIVE = "decodes to a negative run length"
 WRONG_SUM = "its runs add up to {found} pixels, the frame has {expected}"
+_SENTENCES = {
+    kernel.BAD_CHARACTER: BAD_CHARACTER,
+    kernel.TRUNCATED: TRUNCATED,
+    kernel.TOO_LONG: TOO_LONG,
+    kernel.WRONG_SUM: WRONG_SUM,
+    kernel.NEGATIVE: NEGATIVE,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +85,28 @@ class Runs:
         """Which masks have runs at all (malformed ones have none), ``[n]``."""
         filled: npt.NDArray[np.bool_] = np.diff(self.first) > 0
         return filled
+
+
+def read(strings: Sequence[bytes], pixels: Ints) -> tuple[Runs, dict[int, str], list[int]]:
+    """Decodes and checks compressed strings, by the compiled kernel where there is one.
+
+    Args:
+        strings: Compressed ``counts``, one per mask.
+        pixels: Frame size of each mask, ``[n]``.
+
+    Returns:
+        The runs (a string that cannot be decoded has none); by position, what is wrong; positions of masks that are
+        right but not canonical.
+    """
+    if kernel.library is None:
+        runs, malformed = decode(strings)
+        bad = check(runs, pixels) | malformed
+        return runs, bad, [i for i in not_canonical(runs, strings) if i not in bad]
+    counts, first, total, state = kernel.decode(kernel.library, strings, pixels)
+    bad = {}
+    for i in np.flatnonzero(state > kernel.NOT_CANONICAL).tolist():
+        bad[i] = _SENTENCES[int(state[i])].format(found=int(total[i]), expected=int(pixels[i]))
+    return Runs(counts, first), bad, np.flatnonzero(state == kernel.NOT_CANONICAL).tolist()
 
 
 def decode(strings: Sequence[bytes]) -> tuple[Runs, dict[int, str]]:

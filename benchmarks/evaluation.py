@@ -1,6 +1,6 @@
 """Our evaluation against the official evaluator and mmdet's copy: same data, same run, one core.
 
-    python benchmarks/evaluation.py --official FOLDER [--only TEXT]
+    python benchmarks/evaluation.py --official FOLDER [--only TEXT] [--numpy]
 
 FOLDER holds the official ``ytvos.py`` and ``ytvoseval.py`` (they are read, never copied). Two figures per set: *core*,
 with both files parsed (ours: overlap tables and AP; theirs: ``evaluate`` and ``accumulate``), and *files*, from two
@@ -22,7 +22,7 @@ from crowded_sets import Size, write
 from measuring import Times, alone, alternate, evaluators, official
 
 from mindthegap.evaluation import compute_overlaps, evaluate, evaluate_tables
-from mindthegap.formats import read_ground_truth, read_results
+from mindthegap.formats import kernel, read_ground_truth, read_results
 
 SIZES = (
     Size("360p, a class per object", 20, 60, 6, 30, 360, 640, 25, own_classes=True),
@@ -118,8 +118,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--official", type=Path, help="folder of the official ytvos.py and ytvoseval.py")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--numpy", action="store_true", help="without the compiled kernel")
     parser.add_argument("--only", default="", help="only sets with this text in their name")
     options = parser.parse_args()
+    if options.numpy:
+        kernel.library = None
+    print(kernel.description())
     with tempfile.TemporaryDirectory() as folder:
         others = evaluators(options.official)
         chosen = [size for size in SIZES if options.only in size.name]

@@ -148,16 +148,23 @@ static int64_t place(const Tracks *tracks, int64_t track, int64_t frame, int64_t
         return 0;
     const int64_t begin = tracks->first[track][which], runs = tracks->first[track][which + 1] - begin;
     const int32_t *counts = tracks->counts[track] + begin;
+    uint32_t *edges = mask->edges;
     int64_t at = 0, area = 0;
-    for (int64_t i = 0; i < runs; i++) {
-        at += counts[i];
-        if (counts[i] < 0 || at > pixels)
-            return BAD_RUNS;
-        mask->edges[i] = (uint32_t)at;
-        area += i & 1 ? counts[i] : 0;
+    int32_t signs = 0;
+    for (int64_t i = 0; i + 1 < runs; i += 2) {
+        edges[i] = (uint32_t)(at += counts[i]);
+        edges[i + 1] = (uint32_t)(at += counts[i + 1]);
+        area += counts[i + 1];
+        signs |= counts[i] | counts[i + 1];
     }
+    if (runs & 1) {
+        at += counts[runs - 1];
+        signs |= counts[runs - 1];
+    }
+    if (signs < 0 || at != pixels)
+        return BAD_RUNS;
     mask->number = runs / 2;
-    return at == pixels ? area : BAD_RUNS;
+    return area;
 }
 
 /* First run that ends behind a pixel. */
@@ -174,17 +181,17 @@ static int64_t ending_behind(const Mask *mask, uint32_t pixel)
     return low;
 }
 
-/* Pixels that two masks share. Both lists are walked at once; which moves on is reckoned, not branched on, because it
- * cannot be foretold. */
+/* Pixels that two masks share. Both lists of runs are walked at once; which of two runs is left behind is reckoned, not
+ * branched on, because it cannot be foretold. */
 static int64_t shared(const Mask *one, const Mask *other)
 {
     if (!one->number || !other->number)
         return 0;
     int64_t i = ending_behind(one, other->edges[0]), j = ending_behind(other, one->edges[0]), sum = 0;
     while (i < one->number && j < other->number) {
-        const uint32_t start = one->edges[2 * i], end = one->edges[2 * i + 1];
-        const uint32_t start2 = other->edges[2 * j], end2 = other->edges[2 * j + 1];
-        const int64_t overlap = (int64_t)(end < end2 ? end : end2) - (int64_t)(start > start2 ? start : start2);
+        const uint32_t *a = one->edges + 2 * i, *b = other->edges + 2 * j;
+        const uint32_t start = a[0], end = a[1], start2 = b[0], end2 = b[1];
+        const int64_t overlap = (int64_t)(end < end2 ? end : end2) - (start > start2 ? start : start2);
         sum += overlap > 0 ? overlap : 0;
         i += end <= end2;
         j += end2 <= end;

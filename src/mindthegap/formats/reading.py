@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 from mindthegap.files import read_json
 
-_BYTES_AT_ONCE = 4_000_000
+_BYTES_AT_ONCE = 1_000_000  # what is read, decoded and parsed stays in the processor's cache
 _SPACE = re.compile(r"[ \t\n\r]*")
 
 

@@ -18,6 +18,7 @@ from mindthegap.evaluation.overlap import compute_overlaps
 from mindthegap.evaluation.tables import OverlapTables, VideoOverlaps
 from mindthegap.files import atomic_path, sha256_file
 from mindthegap.formats import read_ground_truth, read_results
+from mindthegap.formats.reading import without_collection
 
 _VERSION = 1  # raise it whenever tables of the same files would come out differently
 _SCALARS = ("video_id", "length", "height", "width")
@@ -51,9 +52,11 @@ def cached_overlaps(
         found = load_tables(path)
         if found is not None:
             return found
-    ground_truth = read_ground_truth(gt_path)
-    results = read_results(results_path, ground_truth)
-    tables = compute_overlaps(ground_truth, results, workers=workers, progress=progress)
+    with without_collection():  # until the masks are let go again
+        ground_truth = read_ground_truth(gt_path)
+        results = read_results(results_path, ground_truth)
+        tables = compute_overlaps(ground_truth, results, workers=workers, progress=progress)
+        del ground_truth, results
     if path is not None:
         save_tables(path, tables)
     return tables

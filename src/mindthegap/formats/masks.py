@@ -18,13 +18,16 @@ from mindthegap.formats.problems import Problems, shown
 _BATCH_CHARACTERS = 200_000  # keeps the arrays of one decoding pass in the processor's cache
 _KEPT_RUNS = 50_000_000  # of the first tracks, 200 MB; later ones are decoded again where they are needed
 _SHARED_CHARACTERS = 20_000_000  # of the latest tracks, among which equal ones are looked for
+_KEY_MASKS = 8  # of a track's masks, about as many are hashed to find one that is equal
 _POLYGON_MARGIN = 10  # polygons may leave the frame by this many frame sizes; rasterising costs memory per pixel walked
 _MAX_PERIMETER = 20_000_000  # pixels; pycocotools takes 40 bytes for each without asking whether there are any
 _REMEDY_FORM = "write null, a polygon list, or an object with size and counts"
 _REMEDY_COUNTS = "encode the mask again with pycocotools.mask.encode"
 
-_Key = tuple[int, tuple[str | None, ...]]
-"""Video and compressed masks of a track."""
+_Texts = list[str | None]
+_Key = tuple[int | str | None, ...]
+"""Video, number of absent masks, and some of a track's masks: a track is compared with the latest one alike in these,
+because to hash every mask takes longer than to compare two tracks."""
 
 
 class _Pending(NamedTuple):
@@ -58,7 +61,7 @@ class MaskReader:
     _plain: list[_Pending] = field(default_factory=list)
     _lists: list[list[int]] = field(default_factory=list)
     _waiting: int = 0
-    _seen: dict[_Key, list[RLE | None]] = field(default_factory=dict)
+    _seen: dict[_Key, tuple[_Texts, list[RLE | None]]] = field(default_factory=dict)
     _seen_characters: int = 0
     _runs: dict[int, tuple[list[RLE | None], rle.Runs]] = field(default_factory=dict)
     _kept: int = 0
@@ -81,26 +84,26 @@ class MaskReader:
         texts = _compressed_texts(masks, size)
         if texts is None:
             return self._read_one_by_one(masks, place, size)
-        key = video.id, tuple(texts)
+        key = video.id, texts.count(None), *texts[:: 1 + len(texts) // _KEY_MASKS]
         known = self._seen.get(key)
-        if known is not None and not self.problems.collect:
-            return known
+        if known is not None and known[0] == texts and not self.problems.collect:
+            return known[1]
         target: list[RLE | None] = [None] * len(masks)
         frames = [frame for frame, text in enumerate(texts) if text is not None]
         before = self._waiting
         self._queue([text for text in texts if text is not None], _Pending(target, frames, place, size, True))
-        self._remember(key, target, self._waiting - before)
+        self._remember(key, texts, target, self._waiting - before)
         if self._waiting > _BATCH_CHARACTERS:
             self.flush()
         return target
 
-    def _remember(self, key: _Key, target: list[RLE | None], added: int) -> None:
+    def _remember(self, key: _Key, texts: _Texts, target: list[RLE | None], added: int) -> None:
         """Keeps a track for later ones that are equal, and forgets old ones."""
         self._seen_characters += added
         if self._seen_characters > _SHARED_CHARACTERS:
             self._seen.clear()
             self._seen_characters = added
-        self._seen[key] = target
+        self._seen[key] = texts, target
 
     def _read_one_by_one(self, masks: list[Any], place: str, size: list[int]) -> list[RLE | None]:
         """Takes masks of any form."""

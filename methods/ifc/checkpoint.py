@@ -97,7 +97,7 @@ def load_initial(model: nn.Module, path: Path) -> str:
         return load_own_weights(model, path)
     tensors = load_tensors(path)
     if "conv1.weight" in tensors:
-        return _load_backbone(model, tensors, path)
+        return load_backbone(model, tensors, path)
     return _load_official(model, _official(path), path)
 
 
@@ -110,10 +110,25 @@ def _load_official(model: nn.Module, state: dict[str, Tensor], path: Path) -> st
     return f"Started from {path.name}: {len(state) - len(fresh)} tensors loaded, {len(fresh)} start fresh (classes)."
 
 
-def _load_backbone(model: Any, tensors: dict[str, Tensor], path: Path) -> str:
-    if getattr(model.backbone, "style", None) != "pytorch":
+def load_backbone(model: Any, tensors: dict[str, Tensor], path: Path) -> str:
+    """Fills the backbone alone, from a ResNet in torchvision's names; stages that the model leaves out are not read.
+
+    Args:
+        model: Has a ``backbone``.
+        tensors: Content of the file.
+        path: Where they come from, for errors.
+
+    Returns:
+        One line for the log.
+
+    Raises:
+        InputError: The model's backbone is none of torchvision's, or of another depth.
+    """
+    style = getattr(model.backbone, "style", None)
+    if style != "pytorch":
         problem = "is a torchvision ResNet (RGB, stride in the 3x3), but the model's backbone is not"
-        raise InputError(path, "", problem, "set backbone_style to pytorch")
+        remedy = "set backbone_style to pytorch" if style else "give weights of this backbone"
+        raise InputError(path, "", problem, remedy)
     own = model.backbone.state_dict()
     unused = ("fc.", *(f"layer{stage}." for stage in range(2, 5) if not hasattr(model.backbone, f"layer{stage}")))
     state = {key: value for key, value in tensors.items() if not key.startswith(unused)}

@@ -64,14 +64,6 @@ def test_user_errors_exit_with_2(project):
     assert project.run("--cores", "1", "--config", "scale=papre", check=False).returncode == 2
 
 
-def test_a_method_that_is_not_there_is_named_before_anything_runs(project):
-    project.edit(lambda config: config["scales"]["smoke"].update(methods=["vistr"]))
-    if (Path(__file__).parents[2] / "methods" / "vistr" / "config.py").is_file():
-        pytest.skip("every method is there now")
-    assert "vistr" in fails(project)
-    assert not (project.out / "datasets").exists()
-
-
 def test_missing_initial_weights_are_named_before_anything_runs(project):
     weights = {"masktrack_rcnn": {"r18_tiny": "data/weights/none.pth"}}
     project.edit(lambda config: config["scales"]["smoke"].update(init_weights=weights))

@@ -98,7 +98,7 @@ def undisturbed(trained):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", [*METHODS, "iai"])
+@pytest.mark.parametrize("method", [*METHODS, "iai", "vistr"])
 def test_killed_training_ends_in_the_same_bytes(dataset, trained, tmp_path, method):
     training_job = job(dataset, tmp_path, method)
     process = start(training_job, tmp_path / "job.json")

@@ -190,7 +190,7 @@ def test_paper_clips_have_one_size_and_their_own_flips(dataset, build):
 def test_two_clips_are_learnt_by_heart(tmp_path):
     dataset = render_clips(tmp_path / "data", train=(2, 5), diagnostic=(1, 2), size=(96, 160))
     settings = {"steps": 400, "batch_size": 4, "photometric": False, "checkpoint_seconds": 600.0}
-    # With the same few objects under the same numbers in every clip it would learn who is who by looks, not from memory.
+    # With the same few objects under the same numbers in every clip it would know them by looks, not from memory.
     settings["shuffle_identities"] = True
     train(training_job("iai", dataset, tmp_path, "demo", **settings))
     infer(inference_job("iai", dataset, tmp_path, tmp_path, "train", "demo"))

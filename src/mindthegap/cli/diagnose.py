@@ -12,6 +12,8 @@ from mindthegap.cli import options
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mindthegap.diagnosis import Diagnosis
+
 
 def diagnose(
     ground_truth: Annotated[Path, typer.Argument(help="Ground truth: YouTube-VIS or OVIS JSON.")],
@@ -40,14 +42,10 @@ def diagnose(
     Writes the oracle folder (gaps.json; association, tracks, failures and strata as Parquet; the oracle's tracks as
     ordinary result files) and prints the gaps.
     """
-    import json
     import os
     import sys
 
-    from rich.console import Console
-
     from mindthegap.diagnosis import diagnose as run
-    from mindthegap.diagnosis.display import strata_table
     from mindthegap.errors import InputError
 
     if frames is not None and not frames.is_dir():
@@ -70,12 +68,23 @@ def diagnose(
     if frames is not None:
         page = _build_page(ground_truth, results, out, frames)
         print(f"page: {page}", file=sys.stderr)
+    _show(diagnosis, as_json=as_json, strata=strata)
+
+
+def _show(diagnosis: Diagnosis, *, as_json: bool, strata: bool) -> None:
+    """Prints gaps.json, or the tables."""
+    import json
+
+    from rich.console import Console
+
+    from mindthegap.diagnosis.display import strata_table
+
     if as_json:
         typer.echo(json.dumps(diagnosis.to_dict(), indent=2, allow_nan=False))
-    else:
-        Console().print(diagnosis)
-        if strata:
-            Console().print(strata_table(diagnosis.strata(), diagnosis.synthetic))
+        return
+    Console().print(diagnosis)
+    if strata:
+        Console().print(strata_table(diagnosis.strata(), diagnosis.synthetic))
 
 
 def _write_csv(frame: pd.DataFrame, path: Path) -> None:

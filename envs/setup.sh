@@ -33,7 +33,8 @@ rm -f "$venv/.ready"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r envs/bootstrap.lock ||
     fail "uv could not be installed; is the package index within reach?"
 # uv brings its own certificates; behind a company's proxy only the system's are right.
-sync="$venv/bin/uv pip sync --python $venv/bin/python --require-hashes envs/requirements.lock"
+# Bytecode is compiled once, here: where Python may not write it later, every start of a job would compile 7 s of it anew.
+sync="$venv/bin/uv pip sync --python $venv/bin/python --require-hashes --compile-bytecode envs/requirements.lock"
 $sync || $sync --system-certs ||
     fail "the packages of envs/requirements.lock could not be installed; the lines above say which, then run make env again."
 "$venv/bin/uv" pip install --python "$venv/bin/python" --quiet --no-deps --no-build-isolation --editable .

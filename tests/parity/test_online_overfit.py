@@ -9,7 +9,7 @@ from methods.runtime.inference import infer
 from methods.runtime.training import train
 from mindthegap import evaluate
 
-STEPS = {"masktrack_rcnn": 300, "crossvis": 400}
+STEPS = {"masktrack_rcnn": 700, "crossvis": 400}
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from mmengine.config import Config
 from methods.runtime import condinst, recipes
 from methods.runtime.backbones import Backbone, get_backbone
 from methods.runtime.facts import DatasetFacts
-from methods.runtime.settings import SHARED_INFERENCE, SHARED_TRAINING, merge, pick_scale
+from methods.runtime.settings import SHARED_INFERENCE, SHARED_TRAINING, resolve
 
 NAME = "crossvis"
 
@@ -97,8 +97,8 @@ def build_config(
     Raises:
         ConfigError: Scale, backbone or a setting does not exist.
     """
-    training = merge(f"{NAME} ({scale})", pick_scale(NAME, TRAINING, scale), settings)
-    testing = merge(f"{NAME} inference ({scale})", pick_scale(NAME, INFERENCE, scale), inference or {})
+    training = resolve(NAME, scale, TRAINING, settings)
+    testing = resolve(f"{NAME} inference", scale, INFERENCE, inference or {})
     steps = recipes.step_count(training, facts)
     pair = {"type": "NeighbourPair", "frame_range": training["frame_range"]}
     scales = [tuple(scale) for scale in training["image_scales"]]

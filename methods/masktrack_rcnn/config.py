@@ -14,7 +14,7 @@ from mmengine.config import Config
 from methods.runtime import recipes
 from methods.runtime.backbones import Backbone, get_backbone
 from methods.runtime.facts import DatasetFacts
-from methods.runtime.settings import SHARED_INFERENCE, SHARED_TRAINING, merge, pick_scale
+from methods.runtime.settings import SHARED_INFERENCE, SHARED_TRAINING, resolve
 
 NAME = "masktrack_rcnn"
 ANY_FRAME = 1_000_000  # the official code draws the reference from the whole video; mmdet within 100 frames
@@ -120,8 +120,8 @@ def build_config(
     Raises:
         ConfigError: Scale, backbone or a setting does not exist.
     """
-    training = merge(f"{NAME} ({scale})", pick_scale(NAME, TRAINING, scale), settings)
-    testing = merge(f"{NAME} inference ({scale})", pick_scale(NAME, INFERENCE, scale), inference or {})
+    training = resolve(NAME, scale, TRAINING, settings)
+    testing = resolve(f"{NAME} inference", scale, INFERENCE, inference or {})
     if testing["max_per_frame"] is None:
         testing["max_per_frame"] = max(10, facts.max_objects_per_frame)
     steps = recipes.step_count(training, facts)

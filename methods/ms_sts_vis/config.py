@@ -11,7 +11,7 @@ from methods.runtime import recipes
 from methods.runtime.backbones import get_backbone
 from methods.runtime.facts import DatasetFacts
 from methods.runtime.joint import stills_part
-from methods.runtime.settings import merge, pick_scale
+from methods.runtime.settings import resolve
 from methods.seqformer import config as seqformer
 from mindthegap.errors import ConfigError
 
@@ -95,8 +95,8 @@ def build_config(
     Raises:
         MindTheGapError: Scale, backbone, variant or a setting does not exist, or the stills are unusable.
     """
-    training = merge(f"{NAME} ({scale})", pick_scale(NAME, TRAINING, scale), settings)
-    testing = merge(f"{NAME} inference ({scale})", pick_scale(NAME, INFERENCE, scale), inference or {})
+    training = resolve(NAME, scale, TRAINING, settings)
+    testing = resolve(f"{NAME} inference", scale, INFERENCE, inference or {})
     if training["variant"] not in VARIANTS:
         raise ConfigError(f"{NAME}: there is no variant '{training['variant']}'; choose from {', '.join(VARIANTS)}.")
     stills = seqformer.joint_stills(training, facts) if inference is None else None

@@ -50,6 +50,23 @@ def merge(owner: str, defaults: Mapping[str, Any], overrides: Mapping[str, Any])
     return merged
 
 
+def resolve(
+    owner: str, scale: str, table: Mapping[str, Mapping[str, Any]], overrides: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The settings in force: the defaults of a scale with overrides.
+
+    Args:
+        owner: Named in errors, e.g. ``masktrack_rcnn`` or ``masktrack_rcnn inference``.
+        scale: ``smoke``, ``demo`` or ``paper``.
+        table: Defaults of every scale.
+        overrides: Settings to change.
+
+    Raises:
+        ConfigError: The scale or an override does not exist, or an override has the wrong type.
+    """
+    return merge(f"{owner} ({scale})", pick_scale(owner, table, scale), overrides)
+
+
 def _checked(owner: str, key: str, default: Any, value: Any) -> Any:
     """The value in the default's type; whole numbers serve as fractions, nothing else is converted."""
     if default is None or value is None:

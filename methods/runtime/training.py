@@ -14,7 +14,7 @@ from methods.runtime.backbones import get_backbone
 from methods.runtime.facts import read_facts
 from methods.runtime.jobs import TrainingJob
 from methods.runtime.lifeline import end_with_parent
-from methods.runtime.settings import merge, pick_scale
+from methods.runtime.settings import resolve
 from mindthegap.errors import ConfigError, InputError, MindTheGapError
 
 __all__ = ["TrainingJob", "train"]
@@ -53,8 +53,8 @@ def train(job: TrainingJob) -> None:
 
 def _cpu_processes(job: TrainingJob) -> int:
     """Data-parallel processes of a CPU run, from the job or the method's default for the scale."""
-    defaults = pick_scale(job.method, registry.load(job.method, "config").TRAINING, job.scale)
-    return int(merge(f"{job.method} ({job.scale})", defaults, job.settings)["cpu_processes"])
+    defaults = registry.load(job.method, "config").TRAINING
+    return int(resolve(job.method, job.scale, defaults, job.settings)["cpu_processes"])
 
 
 def run_in_this_process(job: TrainingJob) -> None:

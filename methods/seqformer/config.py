@@ -17,7 +17,7 @@ from methods.runtime import recipes
 from methods.runtime.backbones import Backbone, get_backbone
 from methods.runtime.facts import DatasetFacts
 from methods.runtime.joint import read_stills, stills_part
-from methods.runtime.settings import SHARED_INFERENCE, SHARED_TRAINING, merge, pick_scale
+from methods.runtime.settings import SHARED_INFERENCE, SHARED_TRAINING, resolve
 
 NAME = "seqformer"
 Part = dict[str, Any]
@@ -147,8 +147,8 @@ def build_config(
     Raises:
         MindTheGapError: Scale, backbone or a setting does not exist, or the stills are unusable.
     """
-    training = merge(f"{NAME} ({scale})", pick_scale(NAME, TRAINING, scale), settings)
-    testing = merge(f"{NAME} inference ({scale})", pick_scale(NAME, INFERENCE, scale), inference or {})
+    training = resolve(NAME, scale, TRAINING, settings)
+    testing = resolve(f"{NAME} inference", scale, INFERENCE, inference or {})
     stills = joint_stills(training, facts) if inference is None else None
     steps = step_count(training, facts, stills)
     return Config(

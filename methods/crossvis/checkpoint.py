@@ -10,6 +10,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from methods.runtime.initial import is_own_weights, load_own_weights
+from methods.runtime.key_maps import NOTHING, load_matching
 from methods.runtime.weights import load_tensors
 from mindthegap.errors import InputError
 
@@ -56,7 +57,7 @@ _RENAMED = tuple(
 )
 
 # What no image detector has, and what depends on the classes.
-_FRESH = r"identity_classifier\.|bbox_head\.reid_|.*\.num_batches_tracked"
+_FRESH = r"identity_classifier\.|bbox_head\.reid_"
 _CLASS_LAYER = re.compile(r"bbox_head\.conv_cls\.")
 _MAY_LACK = {
     "adelaidet": re.compile(_FRESH),
@@ -148,11 +149,9 @@ def load_released(model: nn.Module, path: Path) -> None:
     except ValueError as error:
         raise InputError(path, "state_dict", str(error), "give an official CrossVIS checkpoint") from None
     _check_style(model, path, layout, converted)
-    own = model.state_dict()
-    optional = re.compile(r"identity_classifier\.|.*\.num_batches_tracked")
     remedy = "give weights of this backbone and this number of classes"
-    _check(path, own, converted, lacking=optional, misshapen=None, remedy=remedy)
-    model.load_state_dict(converted, strict=False)  # strict apart from the above, checked
+    classifier = re.compile(r"identity_classifier\.")
+    load_matching(model, converted, path, remedy, may_lack=classifier, may_differ=NOTHING)
 
 
 def load_initial(model: nn.Module, path: Path) -> str:
@@ -181,35 +180,12 @@ def load_initial(model: nn.Module, path: Path) -> str:
     except ValueError as error:
         raise InputError(path, "state_dict", str(error), "give a CondInst trained on COCO") from None
     _check_style(model, path, layout, given)
-    own = model.state_dict()
     if layout in ("fcos", "detector"):
         given = {key: value for key, value in given.items() if not _MAY_LACK[layout].match(key)}
-    _check(path, own, given, _MAY_LACK[layout], _CLASS_LAYER, remedy="give weights of this backbone")
-    fitting = {key: value for key, value in given.items() if own[key].shape == value.shape}
-    model.load_state_dict(fitting, strict=False)
-    return f"Started from {path.name} ({layout}): {len(fitting)} tensors loaded, {len(own) - len(fitting)} start fresh."
-
-
-def _check(
-    path: Path,
-    own: dict[str, Tensor],
-    given: dict[str, Tensor],
-    lacking: re.Pattern[str],
-    misshapen: re.Pattern[str] | None,
-    remedy: str,
-) -> None:
-    """Compares keys and shapes; ``lacking`` may be absent from the file, ``misshapen`` may have another shape."""
-    unknown = sorted(given.keys() - own.keys())
-    missing = sorted(key for key in own.keys() - given.keys() if not lacking.match(key))
-    shaped = sorted(
-        key
-        for key in own.keys() & given.keys()
-        if own[key].shape != given[key].shape and not (misshapen and misshapen.match(key))
-    )
-    for keys, problem in ((unknown, "unknown key"), (missing, "no key"), (shaped, "another shape at")):
-        if keys:
-            more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
-            raise InputError(path, "state_dict", f"has {problem} {keys[0]}{more}", remedy)
+    remedy = "give weights of this backbone"
+    loaded = load_matching(model, given, path, remedy, may_lack=_MAY_LACK[layout], may_differ=_CLASS_LAYER)
+    fresh = len(model.state_dict()) - loaded
+    return f"Started from {path.name} ({layout}): {loaded} tensors loaded, {fresh} start fresh."
 
 
 def _check_style(model: nn.Module, path: Path, layout: Layout, given: dict[str, Tensor]) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
-from torch import Tensor, nn
+from torch import nn
 
 from methods.runtime.initial import is_own_weights, load_own_weights
-from methods.runtime.key_maps import BATCH_COUNTER, load_completely
+from methods.runtime.key_maps import load_completely, load_matching
 from methods.runtime.weights import load_tensors
 from mindthegap.errors import InputError
 
@@ -40,6 +40,7 @@ _MAY_DIFFER = re.compile(
     r"bbox_head\.conv_(cls|id)\.|lstt\.patch_wise_id_bank\.|neck\.lateral_convs\.\d\.conv\.weight|"
     r"roi_head\.bbox_head\.(fc_(cls|reg)|id_out)\.|roi_head\.mask_head\.conv_logits\."
 )
+_TOWER_BIAS = re.compile(r"bbox_head\.(cls|reg)_convs\.\d\.conv\.bias")
 
 
 def layout_of(keys: Iterable[str]) -> Layout:
@@ -117,25 +118,10 @@ def load_initial(model: nn.Module, path: Path) -> str:
     given = {our_name(key): value for key, value in state.items()}
     if layout == "detector":
         given = {key: value for key, value in given.items() if key.startswith("backbone.")}
-    own = model.state_dict()
-    _check(path, own, given, layout)
-    fitting = {key: value for key, value in given.items() if own[key].shape == value.shape}
-    model.load_state_dict(fitting, strict=False)
-    return f"Started from {path.name} ({layout}): {len(fitting)} tensors loaded, {len(own) - len(fitting)} start fresh."
-
-
-def _check(path: Path, own: Mapping[str, Tensor], given: Mapping[str, Tensor], layout: Layout) -> None:
-    """Refuses what is unknown, what lacks, and what has another shape, unless the layout explains it."""
-    unknown = sorted(given.keys() - own.keys())
-    if any(re.fullmatch(r"bbox_head\.(cls|reg)_convs\.\d\.conv\.bias", key) for key in unknown):
+    own = model.state_dict().keys()
+    if any(_TOWER_BIAS.fullmatch(key) for key in given.keys() - own):
         problem = "has biases in the towers, which the model does not"
         raise InputError(path, "state_dict", problem, "set tower_bias to true in the settings")
-    lacking = own.keys() - given.keys()
-    missing = sorted(key for key in lacking if not (key.endswith(BATCH_COUNTER) or _MAY_LACK[layout].match(key)))
-    common = own.keys() & given.keys()
-    shaped = sorted(key for key in common if own[key].shape != given[key].shape and not _MAY_DIFFER.match(key))
-    for keys, problem in ((unknown, "unknown key"), (missing, "no key"), (shaped, "another shape at")):
-        if keys:
-            more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
-            remedy = "give weights of this image model and this backbone"
-            raise InputError(path, "state_dict", f"has {problem} {keys[0]}{more} for a {layout} checkpoint", remedy)
+    remedy = f"this is a {layout} checkpoint; give weights of this image model and this backbone"
+    loaded = load_matching(model, given, path, remedy, may_lack=_MAY_LACK[layout], may_differ=_MAY_DIFFER)
+    return f"Started from {path.name} ({layout}): {loaded} tensors loaded, {len(own) - loaded} start fresh."

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from methods.ifc import sampling  # noqa: F401 - registers the clip sampler
 from methods.ifc.heads import MLP, MaskHead, apply_filters
 from methods.ifc.losses import ClipCriterion, LossWeights
-from methods.ifc.semantic import SemanticAid
 from methods.ifc.transformer import IFCTransformer
 from methods.runtime.clips import clip_targets, padding_mask, sliding_clips, window_length
 from methods.runtime.frames import VideoFrames
+from methods.runtime.semantic import SemanticAid
 from methods.runtime.stitching import ClipPrediction, ClipStitcher, class_rows
 from methods.runtime.tracks import Track
 

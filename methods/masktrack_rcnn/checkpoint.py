@@ -9,13 +9,14 @@ from typing import Literal
 from torch import Tensor, nn
 
 from methods.runtime.initial import is_own_weights, load_own_weights
+from methods.runtime.key_maps import load_completely, load_matching
 from methods.runtime.weights import load_tensors
 from mindthegap.errors import InputError
 
 Layout = Literal["openmmlab", "official"]
 
 # Layers whose shape depends on the classes; a COCO detector's do not fit and start fresh (official behaviour).
-_CLASS_LAYERS = re.compile(r"detector\.roi_head\.(bbox_head\.fc_(cls|reg)|mask_head\.conv_logits)\.")
+_CLASS_LAYERS = re.compile(r"roi_head\.(bbox_head\.fc_(cls|reg)|mask_head\.conv_logits)\.")
 
 _OFFICIAL_PREFIXES = (
     ("backbone.", "detector.backbone."),
@@ -25,7 +26,6 @@ _OFFICIAL_PREFIXES = (
     ("mask_head.", "detector.roi_head.mask_head."),
     ("track_head.fcs.", "track_head.embed_head.fcs."),
 )
-_BATCH_COUNTER = ".num_batches_tracked"  # a buffer that PyTorch 0.4.1 did not have
 
 
 def layout_of(keys: list[str]) -> Layout:
@@ -95,16 +95,7 @@ def load_released(model: nn.Module, path: Path) -> None:
     if model.track_head.embed_head.final_relu != expects_relu:
         problem = f"these {layout} weights were trained with final_relu={expects_relu}"
         raise InputError(path, "track_head", problem, f"set final_relu to {str(expects_relu).lower()}")
-    own = model.state_dict()
-    missing = sorted(key for key in own.keys() - converted.keys() if not key.endswith(_BATCH_COUNTER))
-    unknown = sorted(converted.keys() - own.keys())
-    shaped = sorted(key for key in own.keys() & converted.keys() if own[key].shape != converted[key].shape)
-    for keys, problem in ((unknown, "unknown key"), (missing, "no key"), (shaped, "another shape at")):
-        if keys:
-            more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
-            remedy = "give weights of this backbone and this number of classes"
-            raise InputError(path, "state_dict", f"has {problem} {keys[0]}{more}", remedy)
-    model.load_state_dict(converted, strict=False)  # strict apart from the counters, checked above
+    load_completely(model, converted, path, "give weights of this backbone and this number of classes")
 
 
 def load_initial(model: nn.Module, path: Path) -> str:
@@ -126,20 +117,7 @@ def load_initial(model: nn.Module, path: Path) -> str:
     """
     if is_own_weights(path):
         return load_own_weights(model, path)
-    given = {f"detector.{key}": value for key, value in load_tensors(path).items()}
-    own = model.state_dict()
-    unknown = sorted(given.keys() - own.keys())
-    fitting = {key: value for key, value in given.items() if key in own and own[key].shape == value.shape}
-    refused = sorted(key for key in given.keys() & own.keys() - fitting.keys() if not _CLASS_LAYERS.match(key))
-    missing = sorted(
-        key
-        for key in own.keys() - given.keys()
-        if key.startswith("detector.") and not _CLASS_LAYERS.match(key) and not key.endswith(_BATCH_COUNTER)
-    )
-    for keys, problem in ((unknown, "unknown key"), (missing, "no key"), (refused, "another shape at")):
-        if keys:
-            shown = keys[0].removeprefix("detector.")
-            raise InputError(path, "state_dict", f"has {problem} {shown}", "give a Mask R-CNN of this backbone")
-    model.load_state_dict(fitting, strict=False)
-    fresh = sum(1 for key in own if key not in fitting)
-    return f"Started from {path.name}: {len(fitting)} tensors loaded, {fresh} start fresh (class layers, track head)."
+    given, remedy = load_tensors(path), "give a Mask R-CNN of this backbone"
+    loaded = load_matching(model.detector, given, path, remedy, may_lack=_CLASS_LAYERS, may_differ=_CLASS_LAYERS)
+    fresh = len(model.state_dict()) - loaded
+    return f"Started from {path.name}: {loaded} tensors loaded, {fresh} start fresh (class layers, track head)."

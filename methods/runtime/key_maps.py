@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mindthegap.errors import InputError
 
+NOTHING = re.compile(r"(?!)")
 BATCH_COUNTER = ".num_batches_tracked"  # a buffer of batch norm that older PyTorch and frozen norms do not have
 
 _DETR = (
@@ -61,13 +62,43 @@ def load_completely(model: nn.Module, state: Mapping[str, Tensor], path: Path, r
     Raises:
         InputError: A tensor is unknown, missing, or of another shape; the model is unchanged.
     """
+    load_matching(model, state, path, remedy, may_lack=NOTHING, may_differ=NOTHING)
+
+
+def load_matching(
+    model: nn.Module,
+    state: Mapping[str, Tensor],
+    path: Path,
+    remedy: str,
+    *,
+    may_lack: re.Pattern[str],
+    may_differ: re.Pattern[str],
+) -> int:
+    """Loads a converted state dict whose gaps are all expected.
+
+    Args:
+        model: Takes the tensors; batch counters may be absent.
+        state: Tensors under the model's names.
+        path: Where they come from, for errors.
+        remedy: What to do if they do not fit.
+        may_lack: Matches the start of the model's keys that the file need not have.
+        may_differ: Matches the start of keys that may have another shape; such tensors are not loaded.
+
+    Returns:
+        Number of tensors loaded.
+
+    Raises:
+        InputError: A tensor is unknown, missing or of another shape against expectation; the model is unchanged.
+    """
     own = model.state_dict()
     _require_none(path, "unknown key", state.keys() - own.keys(), remedy)
-    missing = (key for key in own.keys() - state.keys() if not key.endswith(BATCH_COUNTER))
+    missing = (key for key in own.keys() - state.keys() if not (key.endswith(BATCH_COUNTER) or may_lack.match(key)))
     _require_none(path, "no key", missing, remedy)
-    shaped = (key for key in own.keys() & state.keys() if own[key].shape != state[key].shape)
-    _require_none(path, "another shape at", shaped, remedy)
-    model.load_state_dict(dict(state), strict=False)  # complete apart from the counters, checked above
+    shaped = {key for key in own.keys() & state.keys() if own[key].shape != state[key].shape}
+    _require_none(path, "another shape at", (key for key in shaped if not may_differ.match(key)), remedy)
+    fitting = {key: value for key, value in state.items() if key not in shaped}
+    model.load_state_dict(fitting, strict=False)  # complete apart from what may lack or differ, checked above
+    return len(fitting)
 
 
 def _require_none(path: Path, problem: str, keys: Iterable[str], remedy: str) -> None:

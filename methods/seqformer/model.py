@@ -15,9 +15,9 @@ from mmdet.structures import TrackDataSample
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
-from methods.ifc.semantic import SemanticAid
 from methods.runtime.clips import ClipTargets, clip_targets, padding_mask
 from methods.runtime.frames import VideoFrames
+from methods.runtime.semantic import SemanticAid
 from methods.runtime.tracks import Track
 from methods.seqformer import losses, sampling  # noqa: F401 - sampling registers the frame sampler
 from methods.seqformer.decoder import Decoded, Decoder, DecoderOptions

@@ -27,7 +27,7 @@ from methods.ifc.losses import (  # noqa: E402
 )
 from methods.ifc.model import IFCHead  # noqa: E402
 from methods.ifc.sampling import IFCClipSample  # noqa: E402
-from methods.ifc.semantic import SemanticAid, object_means  # noqa: E402
+from methods.runtime.semantic import SemanticAid, object_means  # noqa: E402
 from methods.ifc.transformer import layer_config  # noqa: E402
 from methods.runtime.attention import LeanAttention, use_lean_attention  # noqa: E402
 from methods.runtime.backbones import BACKBONES  # noqa: E402

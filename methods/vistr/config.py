@@ -144,7 +144,9 @@ def build_config(
     training = resolve(NAME, scale, TRAINING, settings)
     testing = resolve(f"{NAME} inference", scale, INFERENCE, inference or {})
     network = get_backbone(backbone)
-    _check(training, testing, network)
+    _check(training, network)
+    if inference is not None:
+        _check_overlap(training, testing)
     steps = recipes.step_count(training, facts)
     return Config(
         {
@@ -166,7 +168,7 @@ def build_config(
     )
 
 
-def _check(training: dict[str, Any], testing: dict[str, Any], network: Backbone) -> None:
+def _check(training: dict[str, Any], network: Backbone) -> None:
     """Refuses values that would only fail deep inside the network."""
     choices: dict[str, tuple[Any, ...]] = {"schedule": ("step", "cosine"), "memory_stride": (16, 32)}
     for key, values in choices.items():
@@ -188,6 +190,10 @@ def _check(training: dict[str, Any], testing: dict[str, Any], network: Backbone)
     if len(training["mask_channels"]) != levels:
         stride = training["memory_stride"]
         raise ConfigError(f"{NAME}: memory_stride {stride} needs {levels} mask_channels, one per level.")
+
+
+def _check_overlap(training: dict[str, Any], testing: dict[str, Any]) -> None:
+    """Clips that are stitched share frames."""
     largest = max(1, training["clip_frames"] - 1)
     if not 1 <= testing["clip_stride"] <= largest:
         problem = f"must be from 1 to {largest}, so that clips of {training['clip_frames']} frames overlap"

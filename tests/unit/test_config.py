@@ -129,11 +129,31 @@ def test_a_dataset_of_a_pretraining_is_prepared_when_a_method_of_the_scale_needs
     assert parse_config(raw).scales["demo"].prepared_datasets() == [*demo["datasets"], "synth_ovis"]
 
 
+def test_a_pretraining_starts_from_another(raw):
+    demo = raw["scales"]["demo"]
+    first = stage(method="crossvis", dataset="synth_ovis", serves=["iai", "frames"])
+    demo |= {"pretraining": {"frames": stage(), "first": first}, "methods": ["ms_sts_vis"]}
+    read = parse_config(raw).scales["demo"]
+    assert [read.pretraining_of(name) for name in ("frames", "first", "iai")] == ["first", None, "first"]
+    assert read.prepared_datasets() == [*demo["datasets"], "synth_ovis"]
+
+
 @pytest.mark.parametrize(
     ("stages", "said"),
     [
         ({"a": stage(), "b": stage(serves=["seqformer"])}, "'a' and 'b' both serve seqformer"),
         ({"a": stage(serves=["iai"])}, "iai is in init_weights and served by pretraining.a"),
+        (
+            {"a": stage(serves=["vistra"])},
+            "pretraining.a.serves: 'vistra' is no method and no pretraining",
+        ),
+        ({"iai": stage()}, "'iai' is the name of a method"),
+        ({"a": stage(serves=["b"]), "b": stage(serves=["a"])}, "'a' starts from itself in the end"),
+        ({"c": stage(), "a": stage(serves=["b"]), "b": stage(serves=["a", "c"])}, "'a' starts from itself in the end"),
+        (
+            {"a": stage(init_weights={"r18_tiny": "w.pth"}), "b": stage(serves=["a"])},
+            "pretraining.a has init_weights and is served by pretraining.b",
+        ),
         ({"a": stage(dataset="coco")}, "scales.demo.pretraining.a.dataset: 'coco' is not in 'datasets'"),
         ({"a": stage(dataset="synth_crossings")}, "'synth_crossings' has no train split"),
     ],

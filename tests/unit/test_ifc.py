@@ -27,13 +27,13 @@ from methods.ifc.losses import (  # noqa: E402
 )
 from methods.ifc.model import IFCHead  # noqa: E402
 from methods.ifc.sampling import IFCClipSample  # noqa: E402
-from methods.runtime.semantic import SemanticAid, object_means  # noqa: E402
 from methods.ifc.transformer import layer_config  # noqa: E402
 from methods.runtime.attention import LeanAttention, use_lean_attention  # noqa: E402
 from methods.runtime.backbones import BACKBONES  # noqa: E402
 from methods.runtime.clips import ClipTargets  # noqa: E402
 from methods.runtime.facts import DatasetFacts  # noqa: E402
 from methods.runtime.key_maps import detectron2_resnet_key, detr_layer_key  # noqa: E402
+from methods.runtime.semantic import SemanticAid, object_means  # noqa: E402
 from mindthegap.errors import ConfigError  # noqa: E402
 
 TRANSFORMER = {"dims": 16, "heads": 2, "ffn": 16, "dropout": 0.0, "encoder_layers": 2, "decoder_layers": 2}

@@ -102,8 +102,8 @@ def weights_of(wildcards):
 
 
 def initial_weights_of(wildcards):
-    """The pretraining that a training starts from, if one serves its method."""
-    name = SCALE.pretraining_of(wildcards.method)
+    """The pretraining that a training, or another pretraining, starts from; none if nothing serves it."""
+    name = SCALE.pretraining_of(wildcards.get("pretraining") or wildcards.method)
     return f"{OUT}/pretraining/{name}/{wildcards.backbone}/weights.pth" if name else []
 
 

@@ -46,6 +46,7 @@ use rule train_method as pretrain_method with:
     input:
         manifest=lambda wildcards: f"{OUT}/datasets/{SCALE.pretraining[wildcards.pretraining].dataset}/manifest.json",
         train=lambda wildcards: f"{OUT}/datasets/{SCALE.pretraining[wildcards.pretraining].dataset}/train.json",
+        initial=initial_weights_of,
     output:
         weights=f"{OUT}/pretraining/{{pretraining}}/{{backbone}}/weights.pth",
         history=f"{OUT}/pretraining/{{pretraining}}/{{backbone}}/history.jsonl",

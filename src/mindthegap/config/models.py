@@ -71,7 +71,9 @@ class Pretraining(StrictModel):
 
     method: Method = Field(description="Method that is trained; its own settings apply.")
     dataset: Name = Field(description="Name from the section 'datasets'; its train split is used.")
-    serves: list[Method] = Field(min_length=1, description="Methods whose trainings start from these weights.")
+    serves: list[Name] = Field(
+        min_length=1, description="Methods whose trainings start from these weights, or pretrainings that do, by name."
+    )
     seed: int = Field(0, ge=0, description="Seed; one pretraining serves all seeds of a method, as in the papers.")
     settings: Settings = Field({}, description="Changes to the method's training settings, e.g. clips of one frame.")
     init_weights: dict[Backbone, str] = Field(
@@ -105,28 +107,54 @@ class Scale(StrictModel):
 
     @model_validator(mode="after")
     def _one_start(self) -> Scale:
-        """A training starts from one set of weights."""
+        """A training starts from one set of weights, and from somewhere."""
         served: dict[str, str] = {}
         for name, pretraining in self.pretraining.items():
-            for method in pretraining.serves:
-                if method in served:
-                    raise ValueError(f"pretraining: '{served[method]}' and '{name}' both serve {method}; keep one")
-                if method in self.init_weights:
-                    raise ValueError(f"{method} is in init_weights and served by pretraining.{name}; keep one of them")
-                served[method] = name
+            for target in pretraining.serves:
+                if target in served:
+                    raise ValueError(f"pretraining: '{served[target]}' and '{name}' both serve {target}; keep one")
+                self._check_served(name, target)
+                served[target] = name
+        for name in self.pretraining:
+            if name in METHODS:
+                raise ValueError(f"pretraining: '{name}' is the name of a method; give the pretraining another one")
+            if name in self._starts(name):
+                raise ValueError(f"pretraining: '{name}' starts from itself in the end; break the circle of 'serves'")
         return self
 
-    def pretraining_of(self, method: str) -> str | None:
-        """Name of the pretraining that a method's trainings start from."""
-        return next((name for name, stage in self.pretraining.items() if method in stage.serves), None)
+    def _check_served(self, name: str, target: str) -> None:
+        """A pretraining serves a method or another pretraining that has no other start."""
+        if target in METHODS:
+            if target in self.init_weights:
+                raise ValueError(f"{target} is in init_weights and served by pretraining.{name}; keep one of them")
+        elif target not in self.pretraining:
+            known = ", ".join([*METHODS, *self.pretraining])
+            raise ValueError(f"pretraining.{name}.serves: '{target}' is no method and no pretraining; known: {known}")
+        elif self.pretraining[target].init_weights:
+            problem = f"pretraining.{target} has init_weights and is served by pretraining.{name}"
+            raise ValueError(f"{problem}; keep one of them")
+
+    def pretraining_of(self, target: str) -> str | None:
+        """Name of the pretraining that a method's trainings, or another pretraining, start from."""
+        return next((name for name, stage in self.pretraining.items() if target in stage.serves), None)
 
     def prepared_datasets(self) -> list[str]:
         """Every dataset of the scale: those that are diagnosed, and those that only a pretraining reads."""
         return list(dict.fromkeys([*self.datasets, *self._pretraining_datasets()]))
 
+    def _starts(self, target: str) -> list[str]:
+        """Pretrainings behind a method or a pretraining, the nearest first; in a circle, each once."""
+        chain: list[str] = []
+        name = self.pretraining_of(target)
+        while name is not None and name not in chain:
+            chain.append(name)
+            name = self.pretraining_of(name)
+        return chain
+
     def _pretraining_datasets(self) -> list[str]:
-        """Datasets of the pretrainings that some method of the scale starts from."""
-        return [stage.dataset for stage in self.pretraining.values() if set(stage.serves) & set(self.methods)]
+        """Datasets of the pretrainings behind the methods of the scale."""
+        needed = {name for method in self.methods for name in self._starts(method)}
+        return [stage.dataset for name, stage in self.pretraining.items() if name in needed]
 
     def resources_of(self, stage: Stage) -> Resources:
         """What a job of a stage asks for; the defaults where the configuration is silent."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from methods.runtime.weights import load_weights
 from mindthegap.errors import InputError
 
 
-def load_own_weights(model: nn.Module, path: Path) -> str:
+def load_own_weights(model: nn.Module, path: Path, adapt: Callable[[str, Tensor], Tensor] | None = None) -> str:
     """Loads every tensor of a ``weights.pth`` of this project whose name and shape fit the model.
 
     Methods that share modules share their names, so one pretraining serves several of them. What a method has
@@ -20,6 +21,7 @@ def load_own_weights(model: nn.Module, path: Path) -> str:
     Args:
         model: A fresh model.
         path: File that ``methods.runtime.weights.save_weights`` wrote.
+        adapt: Given a tensor's name and the tensor, the one that fits the model; None takes them as they are.
 
     Returns:
         One line for the log.
@@ -28,6 +30,8 @@ def load_own_weights(model: nn.Module, path: Path) -> str:
         InputError: The file is unusable, or a tensor of the model's backbone is missing or of another shape.
     """
     state, meta = load_weights(path)
+    if adapt is not None:
+        state = {key: adapt(key, value) for key, value in state.items()}
     own = model.state_dict()
     fitting = {key: value for key, value in state.items() if key in own and own[key].shape == value.shape}
     lacking = sorted(key for key in own.keys() - fitting.keys() if "backbone." in key)

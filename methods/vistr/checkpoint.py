@@ -79,8 +79,8 @@ def load_initial(model: nn.Module, path: Path) -> str:
 
     Args:
         model: A fresh ``GapVisTR``.
-        path: A ``weights.pth`` of this project; the authors' DETR of 384 channels or a release; or a ResNet in
-            torchvision's names (``conv1.weight``, ``layer1.0.conv1.weight``, ...).
+        path: A ``weights.pth`` of this project (queries of single frames are repeated for every frame); the authors'
+            DETR of 384 channels or a release; or a ResNet in torchvision's names (``conv1.weight``, ...).
 
     Returns:
         One line for the log.
@@ -89,11 +89,17 @@ def load_initial(model: nn.Module, path: Path) -> str:
         InputError: A tensor of the backbone, or of an official checkpoint, does not fit.
     """
     if is_own_weights(path):
-        return load_own_weights(model, path)
+        return load_own_weights(model, path, lambda key, value: _for_every_frame(model, key, value))
     tensors = load_tensors(path)
     if "conv1.weight" in tensors:
         return load_backbone(model, tensors, path)
     return _load_official(model, _official(path), path)
+
+
+def _for_every_frame(model: nn.Module, key: str, value: Tensor) -> Tensor:
+    """The slots' queries of a training on single frames, repeated for every frame of the clip (own decision)."""
+    single = key == "head.query_embed.weight" and len(value) == model.head.slots
+    return value.repeat(model.head.frames, 1) if single else value
 
 
 def _load_official(model: nn.Module, state: dict[str, Tensor], path: Path) -> str:

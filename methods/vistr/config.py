@@ -44,6 +44,7 @@ _OFFICIAL: dict[str, Any] = {
     "weight_focal": 1.0,
     "weight_dice": 1.0,
     "no_object": 0.1,
+    "semantic_aid": 0.0,  # weight of a loss on the classes of encoded pixels; a help from scratch, not in the paper
     "schedule": "step",
     "epochs": 18.0,
     "batch_size": 8,
@@ -246,5 +247,6 @@ def _model(network: Backbone, classes: int, training: dict[str, Any], testing: d
             "no_object": training["no_object"],
         },
         "mask_stride": training["mask_stride"],
+        "semantic_aid": training["semantic_aid"],
         "inference": testing,
     }

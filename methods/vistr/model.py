@@ -14,6 +14,7 @@ from torch import Tensor
 
 from methods.runtime.clips import clip_targets, padding_mask, sliding_clips
 from methods.runtime.frames import VideoFrames
+from methods.runtime.semantic import SemanticAid
 from methods.runtime.stitching import ClipPrediction, ClipStitcher, StitchedTrack, resized_rles
 from methods.runtime.tracks import Track
 from methods.vistr import sampling  # noqa: F401 - registers the clip sampler
@@ -31,6 +32,7 @@ class GapVisTR(BaseModel):
         head: Arguments of ``VisTRHead``.
         losses: Fields of ``LossWeights``.
         mask_stride: Stride of the masks in the losses.
+        semantic_aid: Weight of ``SemanticAid``; 0 leaves it out, as the paper does.
         inference: Test settings, see ``config.INFERENCE``.
         data_preprocessor: Normalises and pads.
     """
@@ -45,6 +47,7 @@ class GapVisTR(BaseModel):
         head: dict[str, Any],
         losses: dict[str, float],
         mask_stride: int,
+        semantic_aid: float,
         inference: dict[str, Any],
         data_preprocessor: dict[str, Any],
     ) -> None:
@@ -52,6 +55,7 @@ class GapVisTR(BaseModel):
         self.backbone = MODELS.build(backbone)
         self.head = VisTRHead(**head)
         self.criterion = SequenceCriterion(LossWeights(**losses), mask_stride)
+        self.semantic_aid = SemanticAid(head["dims"], head["classes"], semantic_aid) if semantic_aid else None
         self.classes, self.stride, self.inference = head["classes"], stride, inference
 
     def forward(self, inputs: Tensor, data_samples: list[TrackDataSample], mode: str = "tensor") -> Any:
@@ -80,7 +84,11 @@ class GapVisTR(BaseModel):
         """
         outputs = self.clip_outputs(inputs, data_samples)
         sizes = [(sample[0].img_shape[0], sample[0].img_shape[1]) for sample in data_samples]
-        return self.criterion(outputs, clip_targets(data_samples, inputs.device), sizes)
+        targets = clip_targets(data_samples, inputs.device)
+        losses = self.criterion(outputs, targets, sizes)
+        if self.semantic_aid is not None:
+            losses |= self.semantic_aid.loss(outputs.memory, targets)
+        return losses
 
     @torch.no_grad()
     def predict_video(self, frames: VideoFrames) -> list[Track]:

@@ -51,12 +51,14 @@ class ClipOutputs(NamedTuple):
         boxes: [layers, N, T * K, 4] cx, cy, w, h as fractions of the image without padding.
         mask_logits: [N, K, T, H / 4, W / 4] of the last layer.
         queries: [N, T, K, D] of the last layer.
+        memory: [N, T, D, h, w] encoded pixels.
     """
 
     class_logits: Tensor
     boxes: Tensor
     mask_logits: Tensor
     queries: Tensor
+    memory: Tensor
 
 
 class VisTRHead(BaseModule):
@@ -177,4 +179,4 @@ class VisTRHead(BaseModule):
         ignored = None if padding is None else padding.flatten(0, 1)
         features = self.frame_features(slots.flatten(0, 1), memory.flatten(0, 1), ignored, laterals)
         masks = self.instance_masks(features.reshape(clips, self.frames, *features.shape[1:]))
-        return ClipOutputs(self.class_embed(queries), self.bbox_embed(queries).sigmoid(), masks, slots)
+        return ClipOutputs(self.class_embed(queries), self.bbox_embed(queries).sigmoid(), masks, slots, memory)

@@ -103,7 +103,7 @@ def perfect(target, frames, slots=3):
         classes[0, 0, query, target.labels[row]] = 20.0
         boxes[0, 0, query] = wanted.boxes[row, frame]
         masks[0, 2 - row, frame] = wanted.masks[row, frame] * 40 - 20
-    return ClipOutputs(classes, boxes, masks, torch.zeros(1, frames, slots, 4)), wanted
+    return ClipOutputs(classes, boxes, masks, torch.zeros(1, frames, slots, 4), torch.zeros(0)), wanted
 
 
 def test_pairs_are_the_visible_frames_of_the_object_matched():
@@ -132,9 +132,8 @@ def test_losses_by_hand_count_absent_frames_in_the_normaliser():
 
 def test_a_clip_without_objects_teaches_no_object_alone():
     target = targets([[True], [True]]).subset(torch.zeros(2, dtype=torch.bool), slice(None))
-    outputs = ClipOutputs(
-        torch.zeros(1, 1, 3, 3), torch.full((1, 1, 3, 4), 0.5), torch.zeros(1, 3, 1, 10, 10), torch.zeros(1, 1, 3, 4)
-    )
+    boxes, masks = torch.full((1, 1, 3, 4), 0.5), torch.zeros(1, 3, 1, 10, 10)
+    outputs = ClipOutputs(torch.zeros(1, 1, 3, 3), boxes, masks, torch.zeros(1, 1, 3, 4), torch.zeros(0))
     for part in outputs[:3]:
         part.requires_grad_()
     losses = SequenceCriterion(LossWeights(), 4)(outputs, [target], [(40, 40)])

@@ -166,3 +166,13 @@ def test_own_weights_of_another_method_give_the_backbone(tmp_path):
 def test_a_foreign_key_is_named():
     with pytest.raises(ValueError, match=r"unknown key module\.conv"):
         convert({"module.conv": torch.zeros(1)})
+
+
+def test_queries_of_single_frames_serve_every_frame_of_a_clip(tmp_path):
+    stills = small(tmp_path, clip_frames=1)
+    save_weights(tmp_path / "weights.pth", stills.state_dict(), {"method": "vistr", "fingerprint": "0"})
+    model = small(tmp_path)
+    assert load_initial(model, tmp_path / "weights.pth").endswith("0 start fresh.")
+    expected = stills.head.query_embed.weight.detach()
+    for frame in range(3):  # queries are ordered by frame, then slot
+        assert torch.equal(model.head.query_embed.weight[frame * 2 : frame * 2 + 2], expected)

@@ -12,7 +12,7 @@ from typing import Any
 from mmengine.config import Config
 
 from methods.runtime import recipes
-from methods.runtime.backbones import Backbone, get_backbone
+from methods.runtime.backbones import Backbone, get_backbone, resnet_stages
 from methods.runtime.facts import DatasetFacts
 from methods.runtime.settings import SHARED_INFERENCE, SHARED_TRAINING, resolve
 from mindthegap.errors import ConfigError
@@ -200,10 +200,8 @@ def _backbone(network: Backbone, training: dict[str, Any]) -> dict[str, Any]:
         return config
     if network.pretrained:
         config["norm_cfg"] = {"type": "BN", "requires_grad": False}
-    if training["memory_stride"] != 32:
-        last = 2 if training["memory_stride"] == 16 else 1
-        config |= {"num_stages": 3, "out_indices": (0, 1, 2), "strides": (1, 2, last), "dilations": (1, 1, 3 - last)}
-    return config | {"style": "caffe" if _is_caffe(network, training) else "pytorch"}
+    style = "caffe" if _is_caffe(network, training) else "pytorch"
+    return config | resnet_stages(training["memory_stride"]) | {"style": style}
 
 
 def _preprocessor(network: Backbone, training: dict[str, Any]) -> dict[str, Any]:

@@ -107,7 +107,7 @@ def load_initial(model: nn.Module, path: Path) -> str:
     Args:
         model: A fresh ``GapMaskTrackRCNN``.
         path: Local mmdet Mask R-CNN checkpoint (keys ``backbone.*``, ``neck.*``, ``rpn_head.*``, ``roi_head.*``), or a
-            ``weights.pth`` of this project.
+            ``weights.pth`` of this project; another method's gives the backbone.
 
     Returns:
         One line for the log.
@@ -116,8 +116,15 @@ def load_initial(model: nn.Module, path: Path) -> str:
         InputError: A key is unknown, missing, or of another shape.
     """
     if is_own_weights(path):
-        return load_own_weights(model, path)
+        return load_own_weights(model, path, _of_another_method)
     given, remedy = load_tensors(path), "give a Mask R-CNN of this backbone"
     loaded = load_matching(model.detector, given, path, remedy, may_lack=_CLASS_LAYERS, may_differ=_CLASS_LAYERS)
     fresh = len(model.state_dict()) - loaded
     return f"Started from {path.name}: {loaded} tensors loaded, {fresh} start fresh (class layers, track head)."
+
+
+def _of_another_method(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The backbone of a method that has it under another name; its pyramid may have levels of other strides."""
+    if any(key.startswith("detector.") for key in state):
+        return state
+    return {f"detector.{key}": value for key, value in state.items() if key.startswith("backbone.")}

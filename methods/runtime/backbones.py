@@ -79,3 +79,15 @@ def get_backbone(name: str) -> Backbone:
     if name not in BACKBONES:
         raise ConfigError(f"backbone '{name}': there is no such backbone; choose from {', '.join(BACKBONES)}.")
     return copy.deepcopy(BACKBONES[name])
+
+
+def resnet_stages(stride: int) -> dict[str, Any]:
+    """Changes to a ResNet whose last output shall have a stride of 32 (none), 16 or 8.
+
+    Below 32 the last stage is left out; for 8 the third one is dilated instead of strided, so that it takes the same
+    weights.
+    """
+    if stride == 32:
+        return {}
+    third, dilation = (2, 1) if stride == 16 else (1, 2)
+    return {"num_stages": 3, "out_indices": (0, 1, 2), "strides": (1, 2, third), "dilations": (1, 1, dilation)}

@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from methods.runtime.weights import load_weights
 from mindthegap.errors import InputError
 
+State = dict[str, Tensor]
 
-def load_own_weights(model: nn.Module, path: Path, adapt: Callable[[str, Tensor], Tensor] | None = None) -> str:
+
+def load_own_weights(model: nn.Module, path: Path, adapt: Callable[[State], State] | None = None) -> str:
     """Loads every tensor of a ``weights.pth`` of this project whose name and shape fit the model.
 
     Methods that share modules share their names, so one pretraining serves several of them. What a method has
@@ -21,7 +23,7 @@ def load_own_weights(model: nn.Module, path: Path, adapt: Callable[[str, Tensor]
     Args:
         model: A fresh model.
         path: File that ``methods.runtime.weights.save_weights`` wrote.
-        adapt: Given a tensor's name and the tensor, the one that fits the model; None takes them as they are.
+        adapt: Turns the file's tensors by name into those that the model takes; None takes them as they are.
 
     Returns:
         One line for the log.
@@ -31,7 +33,7 @@ def load_own_weights(model: nn.Module, path: Path, adapt: Callable[[str, Tensor]
     """
     state, meta = load_weights(path)
     if adapt is not None:
-        state = {key: adapt(key, value) for key, value in state.items()}
+        state = adapt(state)
     own = model.state_dict()
     fitting = {key: value for key, value in state.items() if key in own and own[key].shape == value.shape}
     lacking = sorted(key for key in own.keys() - fitting.keys() if "backbone." in key)

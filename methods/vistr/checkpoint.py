@@ -21,6 +21,7 @@ _PARTS = re.compile(
 )
 _CLASSES = "head.class_embed."
 _FRESH = (_CLASSES, "head.query_embed.")  # the official code drops them when it starts a training (main.py)
+_QUERIES = "head.query_embed.weight"
 _MASKS = ("head.bbox_attention.", "head.mask_head.", "head.insmask_head.")
 
 
@@ -89,17 +90,19 @@ def load_initial(model: nn.Module, path: Path) -> str:
         InputError: A tensor of the backbone, or of an official checkpoint, does not fit.
     """
     if is_own_weights(path):
-        return load_own_weights(model, path, lambda key, value: _for_every_frame(model, key, value))
+        return load_own_weights(model, path, lambda state: _for_every_frame(model, state))
     tensors = load_tensors(path)
     if "conv1.weight" in tensors:
         return load_backbone(model, tensors, path)
     return _load_official(model, _official(path), path)
 
 
-def _for_every_frame(model: nn.Module, key: str, value: Tensor) -> Tensor:
-    """The slots' queries of a training on single frames, repeated for every frame of the clip (own decision)."""
-    single = key == "head.query_embed.weight" and len(value) == model.head.slots
-    return value.repeat(model.head.frames, 1) if single else value
+def _for_every_frame(model: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Repeats the slots' queries of a training on single frames for every frame of the clip (own decision)."""
+    queries = state.get(_QUERIES)
+    if queries is None or len(queries) != model.head.slots:
+        return state
+    return state | {_QUERIES: queries.repeat(model.head.frames, 1)}
 
 
 def _load_official(model: nn.Module, state: dict[str, Tensor], path: Path) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from mmengine.config import Config
 
 from methods.runtime import recipes
-from methods.runtime.backbones import Backbone, get_backbone
+from methods.runtime.backbones import Backbone, get_backbone, resnet_stages
 from methods.runtime.facts import DatasetFacts
 from methods.runtime.settings import SHARED_INFERENCE, SHARED_TRAINING, resolve
 from mindthegap.errors import ConfigError
@@ -27,7 +27,7 @@ _OFFICIAL: dict[str, Any] = {
     "photometric": True,
     "clip_frames": 36,  # the queries fit this length only
     "slots": 10,  # instances per clip
-    "memory_stride": 32,  # of what the transformer sees; 16 leaves out a ResNet's last stage
+    "memory_stride": 32,  # of what the transformer sees; 16 leaves out a ResNet's last stage, 8 dilates its third too
     "dims": 384,
     "heads": 8,
     "ffn": 2048,
@@ -171,7 +171,7 @@ def build_config(
 
 def _check(training: dict[str, Any], network: Backbone) -> None:
     """Refuses values that would only fail deep inside the network."""
-    choices: dict[str, tuple[Any, ...]] = {"schedule": ("step", "cosine"), "memory_stride": (16, 32)}
+    choices: dict[str, tuple[Any, ...]] = {"schedule": ("step", "cosine"), "memory_stride": (8, 16, 32)}
     for key, values in choices.items():
         if training[key] not in values:
             allowed = ", ".join(map(repr, values))
@@ -219,9 +219,7 @@ def _backbone(network: Backbone, training: dict[str, Any]) -> dict[str, Any]:
         return config
     if network.pretrained:
         config["norm_cfg"] = {"type": "BN", "requires_grad": False}
-    if training["memory_stride"] == 16:
-        config |= {"num_stages": 3, "out_indices": (0, 1, 2), "strides": (1, 2, 2), "dilations": (1, 1, 1)}
-    return config
+    return config | resnet_stages(training["memory_stride"])
 
 
 def _model(network: Backbone, classes: int, training: dict[str, Any], testing: dict[str, Any]) -> dict[str, Any]:

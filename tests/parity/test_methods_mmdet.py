@@ -22,7 +22,7 @@ from methods.runtime.facts import DatasetFacts  # noqa: E402
 from methods.runtime.import_release import import_release  # noqa: E402
 from methods.runtime.memory import resolve  # noqa: E402
 from methods.runtime.registry import load  # noqa: E402
-from methods.runtime.weights import load_weights  # noqa: E402
+from methods.runtime.weights import load_weights, save_weights  # noqa: E402
 from mindthegap.errors import InputError  # noqa: E402
 from mindthegap.files import sha256_file, write_json  # noqa: E402
 
@@ -261,3 +261,18 @@ def test_coco_detector_starts_training(paper_model, tmp_path):
     torch.save({"state_dict": coco}, path)
     with pytest.raises(InputError, match=r"no key backbone\.conv1\.weight"):
         checkpoint.load_initial(target, path)
+
+
+def test_another_method_of_this_project_gives_its_backbone(paper_model, tmp_path):
+    own = paper_model.state_dict()
+    backbone = {key.removeprefix("detector."): value for key, value in changed(own).items() if "backbone." in key}
+    fingerprint = {"method": "crossvis", "backbone": "r50", "fingerprint": "0"}
+    save_weights(tmp_path / "weights.pth", backbone | {"neck.fpn_convs.0.conv.bias": torch.ones(256)}, fingerprint)
+    target = copy.deepcopy(paper_model)
+    assert checkpoint.load_initial(target, tmp_path / "weights.pth").startswith("Started from crossvis (weights.pth)")
+    loaded = target.state_dict()
+    assert all(torch.equal(loaded[f"detector.{key}"], value) for key, value in backbone.items())
+    assert torch.equal(loaded["detector.neck.fpn_convs.0.conv.bias"], own["detector.neck.fpn_convs.0.conv.bias"])
+    save_weights(tmp_path / "weights.pth", {"neck.fpn_convs.0.conv.bias": torch.ones(256)}, fingerprint)
+    with pytest.raises(InputError, match="the weights of crossvis-r50 have no tensor"):
+        checkpoint.load_initial(target, tmp_path / "weights.pth")

@@ -49,7 +49,7 @@ _CPU: dict[str, Any] = {
 
 TRAINING: dict[str, dict[str, Any]] = {
     "smoke": {**_CPU, "steps": 12, "batch_size": 2, "log_every": 4, "channels": 32, "checkpoint_seconds": 5.0},
-    "demo": {**_CPU, "steps": 1150, "batch_size": 8, "cpu_processes": 2, "lr": 1e-3},
+    "demo": {**_CPU, "steps": 500, "batch_size": 8, "lr": 1e-3},
     "paper": {
         **SHARED_TRAINING,
         **condinst.PAPER,

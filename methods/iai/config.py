@@ -81,7 +81,7 @@ _CPU: dict[str, Any] = (
 
 TRAINING: dict[str, dict[str, Any]] = {
     "smoke": _CPU | {"steps": 12, "batch_size": 2, "channels": 32, "log_every": 4, "checkpoint_seconds": 5.0},
-    "demo": _CPU | {"steps": 1000, "batch_size": 6, "cpu_processes": 2, "lr": 1.5e-3},
+    "demo": _CPU | {"steps": 650, "batch_size": 6, "lr": 1.5e-3},
     "paper": SHARED_TRAINING
     | condinst.PAPER
     | _METHOD

@@ -27,7 +27,6 @@ _OFFICIAL: dict[str, Any] = {
     "photometric": False,
     "clip_frames": 5,  # 1 trains on single frames, as the papers' pretraining on images does
     "frame_range": 20,
-    "stills_fraction": 0.0,  # share of the steps, at the start, that learn from the clips' key frames alone
     "backbone_style": None,  # None: caffe (BGR, stride in the 1x1) for r101, pytorch otherwise
     "memory_stride": 32,  # of what the transformer sees; 16 leaves out a ResNet's last stage, 8 dilates its third too
     "dims": 256,
@@ -91,9 +90,8 @@ TRAINING: dict[str, dict[str, Any]] = {
         "checkpoint_seconds": 5.0,
         "dims": 32,
         "clip_frames": 2,
-        "stills_fraction": 0.5,
     },
-    "demo": {**_CPU, "steps": 1500, "batch_size": 8, "cpu_processes": 2, "stills_fraction": 0.73},
+    "demo": {**_CPU, "steps": 300, "batch_size": 8, "lr": 5e-4},  # starts from single frames
     "paper": _OFFICIAL,
 }
 
@@ -139,7 +137,7 @@ def build_config(
     steps = recipes.step_count(training, facts)
     return Config(
         {
-            "model": _model(network, len(facts.classes), steps, training, testing),
+            "model": _model(network, len(facts.classes), training, testing),
             "train_pipeline": recipes.clip_pipeline(
                 _sampler(training),
                 training["image_scales"],
@@ -212,9 +210,7 @@ def _preprocessor(network: Backbone, training: dict[str, Any]) -> dict[str, Any]
     return part
 
 
-def _model(
-    network: Backbone, classes: int, steps: int, training: dict[str, Any], testing: dict[str, Any]
-) -> dict[str, Any]:
+def _model(network: Backbone, classes: int, training: dict[str, Any], testing: dict[str, Any]) -> dict[str, Any]:
     levels = (1, 2, 3) if training["memory_stride"] == 32 else (0, 1, 2)
     return {
         "type": "GapIFC",
@@ -241,6 +237,5 @@ def _model(
         },
         "mask_stride": training["mask_stride"],
         "semantic_aid": training["semantic_aid"],
-        "stills_steps": round(training["stills_fraction"] * steps),
         "inference": testing,
     }

@@ -9,7 +9,6 @@ import torch
 from mmdet.models.layers import SinePositionalEncoding
 from mmdet.registry import MODELS
 from mmdet.structures import TrackDataSample
-from mmengine.logging import MessageHub
 from mmengine.model import BaseModel, BaseModule
 from torch import Tensor, nn
 
@@ -118,7 +117,6 @@ class GapIFC(BaseModel):
         head: Arguments of ``IFCHead``.
         losses: Fields of ``LossWeights``.
         mask_stride: Stride of the masks in matching and losses.
-        stills_steps: For so many first steps only the key frame of each clip is learnt from.
         semantic_aid: Weight of ``SemanticAid``; 0 leaves it out, as the paper does.
         inference: Test settings, see ``config.INFERENCE``.
         data_preprocessor: Normalises and pads.
@@ -135,7 +133,6 @@ class GapIFC(BaseModel):
         head: dict[str, Any],
         losses: dict[str, float],
         mask_stride: int,
-        stills_steps: int,
         semantic_aid: float,
         inference: dict[str, Any],
         data_preprocessor: dict[str, Any],
@@ -147,7 +144,7 @@ class GapIFC(BaseModel):
         dims = head["transformer"]["dims"]
         self.semantic_aid = SemanticAid(dims, head["classes"], semantic_aid) if semantic_aid else None
         self.classes, self.levels, self.stride = head["classes"], tuple(levels), stride
-        self.stills_steps, self.inference = stills_steps, inference
+        self.inference = inference
 
     def forward(self, inputs: Tensor, data_samples: list[TrackDataSample], mode: str = "tensor") -> Any:
         """Losses for ``mode="loss"``, otherwise ``clip_outputs``."""
@@ -166,7 +163,7 @@ class GapIFC(BaseModel):
         """
         projected = self._projected(inputs.flatten(0, 1))
         size = (projected[0].shape[-2], projected[0].shape[-1])
-        padding = padding_mask(data_samples, self.stride, size, inputs.device)[:, : inputs.shape[1]]
+        padding = padding_mask(data_samples, self.stride, size, inputs.device)
         return self.head(projected, len(inputs), padding if padding.any() else None)
 
     def loss(self, inputs: Tensor, data_samples: list[TrackDataSample]) -> dict[str, Tensor]:
@@ -177,10 +174,6 @@ class GapIFC(BaseModel):
             data_samples: One per clip.
         """
         targets = clip_targets(data_samples, inputs.device)
-        if MessageHub.get_current_instance().get_info("iter", 0) < self.stills_steps:
-            keys = [sample.key_frames_inds[0] for sample in data_samples]
-            inputs = torch.stack([clip[key : key + 1] for clip, key in zip(inputs, keys, strict=True)])
-            targets = [target.still(key) for target, key in zip(targets, keys, strict=True)]
         outputs = self.clip_outputs(inputs, data_samples)
         losses = self.criterion(outputs.class_logits, outputs.mask_logits, targets)
         if self.semantic_aid is not None:

@@ -52,7 +52,7 @@ _CPU: dict[str, Any] = {
 
 TRAINING: dict[str, dict[str, Any]] = {
     "smoke": {**_CPU, "steps": 12, "batch_size": 2, "log_every": 4, "channels": 32, "checkpoint_seconds": 5.0},
-    "demo": {**_CPU, "steps": 1080, "batch_size": 8, "cpu_processes": 2, "lr": 1e-3},
+    "demo": {**_CPU, "steps": 1080, "batch_size": 8, "lr": 1e-3},
     "paper": {
         **SHARED_TRAINING,
         "image_scale": (640, 360),

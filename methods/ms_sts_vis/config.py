@@ -64,7 +64,7 @@ _SMALL: Part = {
 
 TRAINING: dict[str, Part] = {
     "smoke": {**seqformer.TRAINING["smoke"], **_ADDITIONS, **_SMALL, "lr": 5e-4, "adversarial_start": 0.5},
-    "demo": {**seqformer.TRAINING["demo"], **_ADDITIONS, **_SMALL, "lr": 5e-4, "steps": 560},
+    "demo": {**seqformer.TRAINING["demo"], **_ADDITIONS, **_SMALL, "lr": 5e-4, "steps": 350},
     "paper": {**seqformer.TRAINING["paper"], **_ADDITIONS},
 }
 

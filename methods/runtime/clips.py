@@ -71,10 +71,6 @@ class ClipTargets:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def still(self, frame: int) -> ClipTargets:
-        """One frame of the clip as a clip of its own, with the objects that it shows."""
-        return self.subset(self.visible[:, frame], slice(frame, frame + 1))
-
     def subset(self, objects: Tensor, frames: slice) -> ClipTargets:
         """Some objects (mask [n] or indices) in some frames."""
         return ClipTargets(

@@ -171,9 +171,15 @@ def step_schedule(steps: int, warmup: int, start_factor: float, milestones: tupl
 
 
 def cosine_schedule(steps: int, warmup: int) -> list[Part]:
-    """Linear warm-up from a hundredth, then half a cosine down to a hundredth."""
+    """Linear warm-up from a hundredth, then half a cosine down to a hundredth.
+
+    Args:
+        steps: Total steps; with one or two there is nothing but the warm-up.
+        warmup: Warm-up steps (at most a tenth of all, at least 2 because the first one has the start factor).
+    """
     warmup = min(warmup, max(2, steps // 10))
-    return [
-        {"type": "LinearLR", "start_factor": 0.01, "by_epoch": False, "begin": 0, "end": warmup},
-        {"type": "CosineAnnealingLR", "by_epoch": False, "begin": warmup, "end": steps, "eta_min_ratio": 0.01},
-    ]
+    rise: Part = {"type": "LinearLR", "start_factor": 0.01, "by_epoch": False, "begin": 0, "end": warmup}
+    if steps <= warmup:
+        return [rise]
+    fall = {"type": "CosineAnnealingLR", "by_epoch": False, "begin": warmup, "end": steps, "eta_min_ratio": 0.01}
+    return [rise, fall]

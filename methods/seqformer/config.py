@@ -104,7 +104,7 @@ CPU: Part = {
 
 TRAINING: dict[str, Part] = {
     "smoke": {**CPU, "steps": 12, "batch_size": 2, "log_every": 4, "channels": 32, "checkpoint_seconds": 5.0},
-    "demo": {**CPU, "steps": 650, "batch_size": 4, "cpu_processes": 2},
+    "demo": {**CPU, "steps": 350, "batch_size": 4},
     "paper": PAPER,
 }
 

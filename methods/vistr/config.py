@@ -44,6 +44,9 @@ _OFFICIAL: dict[str, Any] = {
     "weight_focal": 1.0,
     "weight_dice": 1.0,
     "no_object": 0.1,
+    "placed_pixels": False,  # True: positions are in the pixels too; boxes are learnt sooner; not in the paper
+    "scaled_maps": False,  # True: attention maps are as large as the pixels beside them; likewise
+    "attention_aid": 0.0,  # weight of a loss on where queries look for their masks; likewise
     "semantic_aid": 0.0,  # weight of a loss on the classes of encoded pixels; a help from scratch, not in the paper
     "schedule": "step",
     "epochs": 18.0,
@@ -61,7 +64,7 @@ _CPU: dict[str, Any] = {
     "crop": None,
     "photometric": False,
     "clip_frames": 4,
-    "slots": 8,
+    "slots": 5,
     "memory_stride": 16,
     "dims": 96,
     "heads": 4,
@@ -69,16 +72,23 @@ _CPU: dict[str, Any] = {
     "dropout": 0.0,
     "encoder_layers": 2,
     "decoder_layers": 3,
-    "mask_channels": (32, 24, 16),
-    "instance_channels": 8,
+    "mask_channels": (32, 32, 32),
+    "instance_channels": 32,
     "deformable": False,
     "mask_stride": 4,
-    "no_object": 0.4,
+    "weight_class": 3.0,
+    "weight_focal": 3.0,
+    "weight_dice": 3.0,
+    "no_object": 0.2,
+    "placed_pixels": True,
+    "scaled_maps": True,
+    "semantic_aid": 3.0,
+    "attention_aid": 1.0,
     "schedule": "cosine",
     "backbone_lr_factor": 1.0,
     "weight_decay": 0.01,
     "clip_norm": 1.0,
-    "lr": 3e-4,
+    "lr": 6e-4,
     "workers": 0,
     "checkpoint_seconds": 45.0,
     "log_every": 20,
@@ -99,9 +109,10 @@ TRAINING: dict[str, dict[str, Any]] = {
         "ffn": 64,
         "decoder_layers": 2,
         "mask_channels": (16, 8, 8),
+        "instance_channels": 8,
         "deformable": True,
     },
-    "demo": {**_CPU, "steps": 600, "cpu_processes": 2},
+    "demo": {**_CPU, "steps": 200},  # starts from single frames
     "paper": _OFFICIAL,
 }
 
@@ -224,7 +235,7 @@ def _backbone(network: Backbone, training: dict[str, Any]) -> dict[str, Any]:
 
 def _model(network: Backbone, classes: int, training: dict[str, Any], testing: dict[str, Any]) -> dict[str, Any]:
     sizes = ("slots", "dims", "heads", "ffn", "dropout", "encoder_layers", "decoder_layers")
-    masks = ("mask_channels", "instance_channels", "deformable")
+    others = ("mask_channels", "instance_channels", "deformable", "placed_pixels", "scaled_maps")
     return {
         "type": "GapVisTR",
         "data_preprocessor": recipes.PREPROCESSOR | {"pad_size_divisor": 1},
@@ -234,7 +245,7 @@ def _model(network: Backbone, classes: int, training: dict[str, Any], testing: d
             "classes": classes,
             "frames": training["clip_frames"],
             "channels": network.channels[: _levels(training)],
-            **{key: training[key] for key in sizes + masks},
+            **{key: training[key] for key in sizes + others},
         },
         "losses": {
             "classes": training["weight_class"],
@@ -243,6 +254,7 @@ def _model(network: Backbone, classes: int, training: dict[str, Any], testing: d
             "focal": training["weight_focal"],
             "dice": training["weight_dice"],
             "no_object": training["no_object"],
+            "attention": training["attention_aid"],
         },
         "mask_stride": training["mask_stride"],
         "semantic_aid": training["semantic_aid"],

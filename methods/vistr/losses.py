@@ -16,6 +16,9 @@ from methods.ifc.losses import dice_loss, focal_loss
 from methods.runtime.clips import ClipTargets
 from methods.vistr.network import ClipOutputs
 
+Pair = tuple[Tensor, Tensor]
+_UNSEEN = 1e-6  # keeps logarithm and quotient finite
+
 
 @dataclass(frozen=True)
 class LossWeights:
@@ -28,6 +31,7 @@ class LossWeights:
         focal: Focal loss of masks.
         dice: Dice loss of masks.
         no_object: Weight of a no-object target inside the cross entropy.
+        attention: Cross entropy between where an object is and where its query looks for its mask; officially none.
     """
 
     classes: float = 1.0
@@ -36,6 +40,7 @@ class LossWeights:
     focal: float = 1.0
     dice: float = 1.0
     no_object: float = 0.1
+    attention: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,7 @@ def sequence_iou(boxes: Tensor, other: Tensor) -> Tensor:
     return (overlap + 1e-6) / (union + 1e-6)
 
 
-def match(class_logits: Tensor, boxes: Tensor, target: SlotTargets, weights: LossWeights) -> tuple[Tensor, Tensor]:
+def match(class_logits: Tensor, boxes: Tensor, target: SlotTargets, weights: LossWeights) -> Pair:
     """Slots and objects of one clip that belong together, one to one.
 
     Args:
@@ -94,6 +99,27 @@ def match(class_logits: Tensor, boxes: Tensor, target: SlotTargets, weights: Los
     cost = cost - weights.iou * sequence_iou(predicted, truth).mean(dim=2)
     rows, columns = linear_sum_assignment(cost.cpu().numpy())
     return torch.as_tensor(rows, device=boxes.device), torch.as_tensor(columns, device=boxes.device)
+
+
+def attention_loss(maps: Tensor, wanted: Sequence[SlotTargets], pairs: Sequence[Pair]) -> Tensor:
+    """Cross entropy from an object's share of every cell to where its query looks, a mean over objects and frames.
+
+    An own training aid, not in the paper: the masks teach the maps only through the mask head's convolutions.
+
+    Args:
+        maps: [N, T, K, h, w], summing to 1 per query.
+        wanted: Targets of each clip.
+        pairs: Slots and objects of each clip that belong together.
+    """
+    losses = [maps.new_zeros(0)]
+    for clip, (target, (slots, objects)) in enumerate(zip(wanted, pairs, strict=True)):
+        pair, frame = target.visible[objects].nonzero(as_tuple=True)
+        masks = target.masks[objects[pair], frame][:, None]
+        cells = functional.adaptive_avg_pool2d(masks, maps.shape[-2:]).flatten(1)
+        seen = maps[clip, frame, slots[pair]].flatten(1).clamp_min(_UNSEEN).log()
+        losses.append(-(cells * seen).sum(dim=1) / cells.sum(dim=1).clamp_min(_UNSEEN))
+    joined = torch.cat(losses)
+    return joined.sum() / max(len(joined), 1)
 
 
 class SequenceCriterion:
@@ -122,7 +148,7 @@ class SequenceCriterion:
 
         Returns:
             ``loss_cls``, ``loss_bbox``, ``loss_giou``, ``loss_focal``, ``loss_dice`` of the last layer, and the first
-            three with the prefix ``d0.``, ``d1.``, ... of the earlier ones.
+            three with the prefix ``d0.``, ``d1.``, ... of the earlier ones; ``loss_attention`` if it has a weight.
         """
         wanted = [
             slot_targets(target, size, self.mask_stride) for target, size in zip(targets, image_sizes, strict=True)
@@ -140,6 +166,8 @@ class SequenceCriterion:
             values = self._boxes(classes, boxes, wanted, pairs, number)
             if last:
                 values |= self._masks(outputs.mask_logits.float(), wanted, pairs, number)
+                if self.weights.attention:
+                    values["loss_attention"] = self.weights.attention * attention_loss(outputs.maps, wanted, pairs)
             losses |= {name if last else f"d{layer}.{name}": value for name, value in values.items()}
         return losses
 
@@ -148,7 +176,7 @@ class SequenceCriterion:
         classes: Tensor,
         boxes: Tensor,
         wanted: Sequence[SlotTargets],
-        pairs: Sequence[tuple[Tensor, Tensor]],
+        pairs: Sequence[Pair],
         number: float,
     ) -> dict[str, Tensor]:
         """Class and box losses of one layer: classes [N, T, K, C + 1], boxes [N, T, K, 4]."""
@@ -171,7 +199,7 @@ class SequenceCriterion:
         }
 
     def _masks(
-        self, logits: Tensor, wanted: Sequence[SlotTargets], pairs: Sequence[tuple[Tensor, Tensor]], number: float
+        self, logits: Tensor, wanted: Sequence[SlotTargets], pairs: Sequence[Pair], number: float
     ) -> dict[str, Tensor]:
         """Mask losses: logits [N, K, T, h, w]."""
         size = wanted[0].masks.shape[-2:]

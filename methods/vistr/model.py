@@ -129,7 +129,7 @@ class GapVisTR(BaseModel):
         for position, frame in enumerate(cyclic.tolist()):
             laterals = [level[frame : frame + 1] for level in projected[1:]]
             one = slice(position, position + 1)
-            features.append(head.frame_features(slots[one], memory[0, one], None, laterals))
+            features.append(head.frame_features(slots[one], memory[0, one], None, laterals)[0])
         logits = head.instance_masks(torch.cat(features)[None])[0, :, : len(clip)]
         probs = head.class_embed(slots).float().softmax(dim=-1)
         return logits, probs[: len(clip)], slots[: len(clip)]

@@ -43,6 +43,9 @@ def sine_3d(padding: Tensor, dims: int, temperature: float = 10000.0) -> Tensor:
     return torch.cat(parts, dim=-1).movedim(-1, 2)
 
 
+Pair = tuple[Tensor, Tensor]
+
+
 class ClipOutputs(NamedTuple):
     """What the network says of N clips; queries are ordered by frame, then slot.
 
@@ -52,6 +55,7 @@ class ClipOutputs(NamedTuple):
         mask_logits: [N, K, T, H / 4, W / 4] of the last layer.
         queries: [N, T, K, D] of the last layer.
         memory: [N, T, D, h, w] encoded pixels.
+        maps: [N, T, K, h, w] where each query looks for its mask, summing to 1.
     """
 
     class_logits: Tensor
@@ -59,6 +63,7 @@ class ClipOutputs(NamedTuple):
     mask_logits: Tensor
     queries: Tensor
     memory: Tensor
+    maps: Tensor
 
 
 class VisTRHead(BaseModule):
@@ -78,6 +83,8 @@ class VisTRHead(BaseModule):
         mask_channels: Widths of the frame mask head, one more than finer levels.
         instance_channels: Width of the 3D convolutions, a multiple of 4.
         deformable: Whether the mask head ends in a deformable convolution.
+        placed_pixels: Whether the encoder's input has the positions in it, as in ViT, and not its attention alone.
+        scaled_maps: Whether the mask head gets the attention maps times their number of cells.
     """
 
     def __init__(
@@ -96,9 +103,12 @@ class VisTRHead(BaseModule):
         mask_channels: Sequence[int] = (192, 96, 48, 24),
         instance_channels: int = 12,
         deformable: bool = True,
+        placed_pixels: bool = False,
+        scaled_maps: bool = False,
     ) -> None:
         super().__init__()
         self.frames, self.slots, self.dims = frames, slots, dims
+        self.placed_pixels, self.scaled_maps = placed_pixels, scaled_maps
         self.input_proj = nn.Conv2d(channels[-1], dims, 1)
         self.query_embed = nn.Embedding(frames * slots, dims)
         self.encoder = DetrTransformerEncoder(encoder_layers, layer_config(dims, heads, ffn, dropout))
@@ -136,6 +146,8 @@ class VisTRHead(BaseModule):
         positions = sine_3d(mask, self.dims).flatten(3).transpose(2, 3).flatten(1, 2)
         tokens = pixels.flatten(3).transpose(2, 3).flatten(1, 2)
         ignored = None if padding is None else padding.flatten(1)
+        if self.placed_pixels:
+            tokens = tokens + positions
         memory = self.encoder(tokens, query_pos=positions, key_padding_mask=ignored)
         query_pos = self.query_embed.weight.expand(clips, -1, -1)
         queries = self.decoder(
@@ -153,11 +165,16 @@ class VisTRHead(BaseModule):
         """Backbone levels of B frames, fine first, in the head's widths, coarse first: what no clip changes."""
         return self.input_proj(levels[-1]), *self.mask_head.adapt(list(levels[-2::-1]))
 
-    def frame_features(self, queries: Tensor, memory: Tensor, padding: Tensor | None, laterals: Any) -> Tensor:
-        """Mask features of B frames: queries [B, K, D], memory [B, D, h, w] to [B, K, C, H, W]."""
+    def frame_features(self, queries: Tensor, memory: Tensor, padding: Tensor | None, laterals: Any) -> Pair:
+        """What the masks of B frames are made of: queries [B, K, D], memory [B, D, h, w].
+
+        Returns:
+            Features [B, K, C, H, W] and the attention maps behind them, [B, K, heads, h, w].
+        """
         maps = self.bbox_attention(queries, memory, padding)
-        features: Tensor = self.mask_head(memory, maps, laterals)
-        return features.reshape(len(queries), self.slots, *features.shape[1:])
+        scale = maps[0, 0, 0].numel() if self.scaled_maps else 1
+        features: Tensor = self.mask_head(memory, scale * maps, laterals)
+        return features.reshape(len(queries), self.slots, *features.shape[1:]), maps
 
     def instance_masks(self, features: Tensor) -> Tensor:
         """Mask logits [N, K, T, H, W] from frame features [N, T, K, C, H, W]."""
@@ -177,6 +194,7 @@ class VisTRHead(BaseModule):
         queries, memory = self.decode(pixels.reshape(clips, self.frames, *pixels.shape[1:]), padding)
         slots = queries[-1].reshape(clips, self.frames, self.slots, -1)
         ignored = None if padding is None else padding.flatten(0, 1)
-        features = self.frame_features(slots.flatten(0, 1), memory.flatten(0, 1), ignored, laterals)
-        masks = self.instance_masks(features.reshape(clips, self.frames, *features.shape[1:]))
-        return ClipOutputs(self.class_embed(queries), self.bbox_embed(queries).sigmoid(), masks, slots, memory)
+        features, maps = self.frame_features(slots.flatten(0, 1), memory.flatten(0, 1), ignored, laterals)
+        masks = self.instance_masks(features.unflatten(0, (clips, -1)))
+        seen = maps.sum(dim=2).unflatten(0, (clips, -1))
+        return ClipOutputs(self.class_embed(queries), self.bbox_embed(queries).sigmoid(), masks, slots, memory, seen)

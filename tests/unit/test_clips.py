@@ -63,8 +63,6 @@ def test_targets_follow_identities_over_frames():
     assert targets.masks.shape == (2, 3, HEIGHT, WIDTH)
     assert targets.masks.sum(dim=(2, 3)).tolist() == [[16, 0, 16], [16, 0, 0]]
     assert targets.masks[1, 0, :4, :4].all()
-    assert [len(targets.still(frame)) for frame in range(3)] == [2, 0, 1]
-    assert targets.still(2).boxes.tolist() == [[[6, 1, 10, 5]]]
 
 
 def test_scaled_masks_are_soft_and_cover_a_started_cell():

@@ -221,6 +221,13 @@ def test_schedules_reach_the_rate_and_come_down(steps):
     assert stepped[-1] == pytest.approx(0.001)
 
 
+@pytest.mark.parametrize("steps", [1, 2, 3, 4])
+def test_the_shortest_trainings_have_a_schedule_too(steps):
+    rates = learning_rates(recipes.cosine_schedule(steps, 50), steps, 0.1)
+    assert rates[0] == pytest.approx(0.001)
+    assert all(0 < rate <= 0.1 for rate in rates)
+
+
 def test_backbones_give_four_maps_with_the_channels_of_the_table():
     from mmdet.registry import MODELS
 

@@ -19,13 +19,22 @@ from methods.runtime.clips import ClipTargets  # noqa: E402
 from methods.runtime.facts import DatasetFacts  # noqa: E402
 from methods.runtime.queries import QueryRecorder  # noqa: E402
 from methods.vistr import config  # noqa: E402
-from methods.vistr.heads import AttentionMap, norm_groups  # noqa: E402
-from methods.vistr.losses import LossWeights, SequenceCriterion, match, sequence_iou, slot_targets  # noqa: E402
+from methods.vistr.heads import AttentionMap, InstanceMaskHead, norm_groups  # noqa: E402
+from methods.vistr.losses import (  # noqa: E402
+    LossWeights,
+    SequenceCriterion,
+    SlotTargets,
+    attention_loss,
+    match,
+    sequence_iou,
+    slot_targets,
+)
 from methods.vistr.model import GapVisTR  # noqa: E402
-from methods.vistr.network import ClipOutputs, sine_3d  # noqa: E402
+from methods.vistr.network import ClipOutputs, VisTRHead, sine_3d  # noqa: E402
 from methods.vistr.sampling import VisTRClipSample  # noqa: E402
 from mindthegap.errors import ConfigError  # noqa: E402
 
+NOTHING = torch.zeros(0), torch.zeros(0)  # memory and maps, which only the training aids look at
 HEIGHT, WIDTH = 44, 60  # no multiples of any stride
 
 
@@ -57,6 +66,27 @@ def test_positions_are_time_rows_columns_in_this_order():
         np.testing.assert_allclose(encoding[0, 2, first : first + 4, 1, 1], expected, atol=1e-5)
 
 
+def test_placed_pixels_are_pixels_with_their_positions():
+    sizes = {
+        "classes": 2,
+        "frames": 2,
+        "slots": 3,
+        "channels": (8, 8),
+        "dims": 12,
+        "heads": 2,
+        "ffn": 8,
+        "dropout": 0.0,
+    }
+    sizes |= {"encoder_layers": 1, "decoder_layers": 1, "mask_channels": (8, 8), "instance_channels": 4, "dropout": 0.0}
+    placed, plain = VisTRHead(**sizes, placed_pixels=True).eval(), VisTRHead(**sizes).eval()
+    plain.load_state_dict(placed.state_dict())
+    pixels = torch.randn(1, 2, 12, 3, 4, generator=torch.Generator().manual_seed(0))
+    positions = sine_3d(torch.zeros(1, 2, 3, 4, dtype=torch.bool), 12)
+    for found, expected in zip(placed.decode(pixels, None), plain.decode(pixels + positions, None), strict=True):
+        torch.testing.assert_close(found, expected)
+    assert not torch.allclose(placed.decode(pixels, None)[1], plain.decode(pixels, None)[1], atol=0.1)
+
+
 def test_attention_maps_sum_to_one_over_heads_and_pixels_and_leave_out_padding():
     torch.manual_seed(0)
     maps = AttentionMap(8, 2)
@@ -66,6 +96,28 @@ def test_attention_maps_sum_to_one_over_heads_and_pixels_and_leave_out_padding()
     assert weights.shape == (1, 5, 2, 3, 4)
     torch.testing.assert_close(weights.flatten(2).sum(dim=-1), torch.ones(1, 5))
     assert not weights[..., 3].any()
+
+
+def test_queries_learn_to_look_at_all_of_their_object():
+    masks = torch.zeros(2, 1, 4, 8)
+    masks[0, 0, :, :4] = 1.0  # the left one of two cells; the second object is absent
+    target = SlotTargets(torch.tensor([0, 1]), torch.zeros(2, 1, 4), torch.tensor([[True], [False]]), masks)
+    maps = torch.tensor([[0.5, 0.5], [0.8, 0.2]]).view(1, 1, 2, 1, 2)
+    pairs = [(torch.tensor([1, 0]), torch.tensor([0, 1]))]
+    assert float(attention_loss(maps, [target], pairs)) == pytest.approx(-math.log(0.8))
+    masks[0, 0, :2, 4:] = 1.0  # and half of the right one
+    expected = -(math.log(0.8) + 0.5 * math.log(0.2)) / 1.5
+    assert float(attention_loss(maps, [target], pairs)) == pytest.approx(expected)
+    nothing = (torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.long))
+    assert float(attention_loss(maps, [target], [nothing])) == 0.0
+
+
+def test_masks_of_a_single_frame_take_the_short_way_to_the_same_numbers():
+    torch.manual_seed(0)
+    head, features = InstanceMaskHead(6, 8).double(), torch.randn(2, 6, 1, 9, 7, dtype=torch.double)
+    torch.testing.assert_close(head(features), torch.nn.Sequential.forward(head, features))
+    two = torch.cat([features, features], dim=2)
+    torch.testing.assert_close(head(two), torch.nn.Sequential.forward(head, two))
 
 
 @pytest.mark.parametrize(("channels", "groups"), [(24, 8), (392, 8), (100, 5), (7, 7), (18, 6)])
@@ -103,7 +155,7 @@ def perfect(target, frames, slots=3):
         classes[0, 0, query, target.labels[row]] = 20.0
         boxes[0, 0, query] = wanted.boxes[row, frame]
         masks[0, 2 - row, frame] = wanted.masks[row, frame] * 40 - 20
-    return ClipOutputs(classes, boxes, masks, torch.zeros(1, frames, slots, 4), torch.zeros(0)), wanted
+    return ClipOutputs(classes, boxes, masks, torch.zeros(1, frames, slots, 4), *NOTHING), wanted
 
 
 def test_pairs_are_the_visible_frames_of_the_object_matched():
@@ -133,7 +185,7 @@ def test_losses_by_hand_count_absent_frames_in_the_normaliser():
 def test_a_clip_without_objects_teaches_no_object_alone():
     target = targets([[True], [True]]).subset(torch.zeros(2, dtype=torch.bool), slice(None))
     boxes, masks = torch.full((1, 1, 3, 4), 0.5), torch.zeros(1, 3, 1, 10, 10)
-    outputs = ClipOutputs(torch.zeros(1, 1, 3, 3), boxes, masks, torch.zeros(1, 1, 3, 4), torch.zeros(0))
+    outputs = ClipOutputs(torch.zeros(1, 1, 3, 3), boxes, masks, torch.zeros(1, 1, 3, 4), *NOTHING)
     for part in outputs[:3]:
         part.requires_grad_()
     losses = SequenceCriterion(LossWeights(), 4)(outputs, [target], [(40, 40)])

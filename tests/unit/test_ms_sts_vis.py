@@ -238,7 +238,7 @@ def test_chunks_of_frames_change_nothing(tmp_path):
     """What sees several frames is not cut; all else may be."""
     found = []
     for frames_per_pass in (1, 8):
-        network = variant("full", inference={"frames_per_pass": frames_per_pass})
+        network = variant("full", inference={"frames_per_pass": frames_per_pass, "whole_video_mib": 512.0})
         for layer in network.encoder.encoder.layers:
             torch.nn.init.constant_(layer.msts.out_proj.weight, 0.05)
         found.append(network.predict_video(video(tmp_path, 5)))

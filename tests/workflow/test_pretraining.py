@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-STAGE = {"method": "masktrack_rcnn", "dataset": "smoke_clips", "settings": {"steps": 4}}
-STAGES = {"first": STAGE | {"serves": ["second"]}, "second": STAGE | {"serves": ["masktrack_rcnn"]}}
+
+def stage(serves: str) -> dict:
+    return {"method": "masktrack_rcnn", "dataset": "smoke_clips", "serves": [serves], "settings": {"steps": 4}}
 
 
 def with_pretraining(config: dict) -> None:
-    config["scales"]["smoke"] |= {"pretraining": STAGES, "seeds": [0, 1]}
+    stages = {"first": stage("second"), "second": stage("masktrack_rcnn")}
+    config["scales"]["smoke"] |= {"pretraining": stages, "seeds": [0, 1]}
 
 
 def test_trainings_start_from_one_pretraining_and_that_from_another(project):

@@ -14,7 +14,6 @@ import argparse
 import contextlib
 import json
 import logging
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,7 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from measuring import FOLDER
+from measuring import alone
 
 OFFLINE = ("vistr", "ifc", "seqformer", "ms_sts_vis")
 HEIGHT, WIDTH, OBJECTS, CLASSES = 360, 640, 5, 40
@@ -102,10 +101,8 @@ def measure(method: str, folder: str, options: str) -> dict[str, Any]:
     with mixed:
         tracks = model.predict_video(frames)
     seconds = time.perf_counter() - started - frames.load_seconds
-    status = Path("/proc/self/status").read_text()
-    peak = int(status.partition("VmHWM:")[2].split()[0]) / 2**20
     gpu = torch.cuda.max_memory_allocated() / 2**30 if device == "cuda" else None
-    return {"method": method, "rows": len(tracks), "seconds": seconds / frames.length, "peak": peak, "gpu": gpu}
+    return {"method": method, "rows": len(tracks), "seconds": seconds / frames.length, "gpu": gpu}
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -113,7 +110,8 @@ def table(rows: list[dict[str, Any]]) -> str:
     lines = ["| method | rows | frames per second | peak memory, GiB | GPU, GiB |", "|---|---|---|---|---|"]
     for row in rows:
         gpu = "" if row["gpu"] is None else f"{row['gpu']:.2f}"
-        lines.append(f"| {row['method']} | {row['rows']} | {1 / row['seconds']:.2f} | {row['peak']:.2f} | {gpu} |")
+        speed, peak = 1 / row["seconds"], row["peak"] / 1024
+        lines.append(f"| {row['method']} | {row['rows']} | {speed:.2f} | {peak:.2f} | {gpu} |")
     return "\n".join(lines)
 
 
@@ -124,7 +122,7 @@ def setting(text: str) -> tuple[str, Any]:
 
 
 def main() -> None:
-    """The command line; ``--only`` is how it calls itself."""
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("methods", nargs="*", metavar="METHOD", help=f"of {', '.join(OFFLINE)} (default: all)")
     parser.add_argument("--frames", type=int, default=500)
@@ -132,11 +130,7 @@ def main() -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--amp", action="store_true", help="automatic mixed precision")
     parser.add_argument("--set", nargs="*", default=[], type=setting, metavar="KEY=VALUE", help="inference settings")
-    parser.add_argument("--only", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.only:
-        print(json.dumps(measure(*arguments.only)))
-        return
     options = {"backbone": arguments.backbone, "device": arguments.device, "amp": arguments.amp}
     options["settings"] = dict(arguments.set)
     rows = []
@@ -146,16 +140,7 @@ def main() -> None:
         render(folder, arguments.frames)
         for method in arguments.methods or OFFLINE:
             print(f"{method} ...", file=sys.stderr)
-            command = [
-                sys.executable,
-                str(FOLDER / "long_videos.py"),
-                "--only",
-                method,
-                str(folder),
-                json.dumps(options),
-            ]
-            output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-            rows.append(json.loads(output.splitlines()[-1]))
+            rows.append(alone("long_videos", "measure", method, str(folder), json.dumps(options)))
     print(table(rows))
 
 

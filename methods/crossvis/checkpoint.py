@@ -106,7 +106,7 @@ def renamed(key: str) -> str | None:
             continue
         *groups, leaf = match.groups()
         if template.endswith("{tower}"):
-            return template.format(tower=_tower(*groups, leaf))
+            return template.format(tower=_tower(groups[0], groups[1], leaf))
         first = groups[0] if groups else ""
         named = {"stage": _STAGE.get(first), "level": _LEVEL.get(first), "predictor": _PREDICTOR.get(first)}
         return f"{template.format(*groups, **named)}.{leaf}"

@@ -146,9 +146,9 @@ class GapCrossVIS(CondInst):
             seen, detection = self._frame_pass(levels, [sample[frame].gt_instances for sample in data_samples])
             passes.append(seen)
             for key, value in (detection | {"loss_mask": self._mask_loss(seen)}).items():
-                losses[key] = losses.get(key, 0) + value / 2
+                losses[key] = losses.get(key, value.new_zeros(())) + value / 2
         crossed = [self._crossover(*passes), self._crossover(*reversed(passes))]
-        losses["loss_crossover"] = self.crossover_weight * sum(crossed) / 2
+        losses["loss_crossover"] = self.crossover_weight * (crossed[0] + crossed[1]) / 2
         losses["loss_identity"] = self.identity_weight * self._identity_loss(passes)
         return losses
 

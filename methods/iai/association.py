@@ -5,7 +5,7 @@ Own implementation of IAI's ``lstt_block`` (after AOT, Yang et al., NeurIPS 2021
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -112,6 +112,10 @@ class AssociationLayers(nn.Module):
             if parameter.dim() > 1:
                 nn.init.xavier_uniform_(parameter)
 
+    def steps(self) -> list[tuple[AssociationLayer, nn.Module]]:
+        """The layers in order, each with the norm behind it."""
+        return cast("list[tuple[AssociationLayer, nn.Module]]", list(zip(self.layers, self.decoder_norms, strict=True)))
+
 
 class AssociationBlock(nn.Module):
     """Identity bank and association layers; all state of a video lives in the ``Memory`` it returns.
@@ -210,7 +214,7 @@ class AssociationBlock(nn.Module):
         identities = self.embed(stack, tokens)
         outputs: list[Tensor] = []
         kept: list[KeysValues] = []
-        for layer, norm in zip(self.LSTT.layers, self.LSTT.decoder_norms, strict=True):
+        for layer, norm in self.LSTT.steps():
             tokens, (keys, normed) = layer.look(tokens, position)
             pair = (keys, layer.values(normed, identities))
             kept.append(pair)
@@ -230,8 +234,7 @@ class AssociationBlock(nn.Module):
             A map [B, C, H, W] per layer.
         """
         tokens, outputs, current = to_tokens(features), [], []
-        modules = zip(self.LSTT.layers, self.LSTT.decoder_norms, memory.long, memory.short, strict=True)
-        for layer, norm, long, short in modules:
+        for (layer, norm), long, short in zip(self.LSTT.steps(), memory.long, memory.short, strict=True):
             tokens, pair = layer.look(tokens, memory.position)
             current.append(pair)
             tokens = layer.recall(tokens, pair[0], long, short, memory.grid)
@@ -250,7 +253,7 @@ class AssociationBlock(nn.Module):
         identities = self.embed(stack, memory.current[0][1])
         memory.short = [
             (keys, layer.values(normed, identities))
-            for layer, (keys, normed) in zip(self.LSTT.layers, memory.current, strict=True)
+            for (layer, _), (keys, normed) in zip(self.LSTT.steps(), memory.current, strict=True)
         ]
         memory.clock, append = memory.clock.tick(new_identity, self.interval)
         if append and self.remembers_long:

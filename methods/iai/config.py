@@ -225,7 +225,7 @@ def _clip_pipeline(training: Mapping[str, Any]) -> list[dict[str, Any]]:
     resize: dict[str, Any] = {"type": "Resize", "scale": training["image_scale"], "keep_ratio": True}
     if training["multi_scale"]:
         resize = {"type": "RandomResize", "scale": list(_MULTI_SCALE), "keep_ratio": True}
-    load = [{"type": "LoadFrame"}, {"type": "LoadTrackAnnotations", "with_mask": True}, resize]
+    load: list[dict[str, Any]] = [{"type": "LoadFrame"}, {"type": "LoadTrackAnnotations", "with_mask": True}, resize]
     distortion = [{"type": "PhotoMetricDistortion"}] if training["photometric"] else []
 
     def frames(transforms: list[dict[str, Any]], shared: bool) -> dict[str, Any]:

@@ -163,7 +163,8 @@ class GapIAIMaskRCNN(IdentityVideoModel):
         """Masks [n, H, W] bool at the padded input's and at the frame's size."""
         padded, original = tuple(sample.batch_input_shape), tuple(sample.ori_shape[:2])
         if not len(boxes):
-            return tuple(boxes.new_zeros((0, *size), dtype=torch.bool) for size in (padded, original))
+            empty = [boxes.new_zeros((0, *size), dtype=torch.bool) for size in (padded, original)]
+            return empty[0], empty[1]
         logits = self.roi_head._mask_forward(pyramid, bbox2roi([boxes]))["mask_preds"]
         pasted = []
         for rescale in (False, True):

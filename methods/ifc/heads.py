@@ -53,7 +53,8 @@ class MaskHead(BaseModule):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_uniform_(module.weight, a=1)
-                nn.init.zeros_(module.bias)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
 
     def adapt(self, coarse: Tensor, fine: Tensor) -> tuple[Tensor, Tensor]:
         """The two finer levels [B, C, h, w] in D channels; they do not depend on the clip and can be kept."""

@@ -128,7 +128,7 @@ class ClipCriterion:
         masks: Sequence[Tensor],
         number: float,
     ) -> dict[str, Tensor]:
-        resized = resize_masks(mask_logits, masks[0].shape[-2:])
+        resized = resize_masks(mask_logits, (masks[0].shape[-2], masks[0].shape[-1]))
         labels = torch.full(class_logits.shape[:2], class_logits.shape[-1] - 1, device=class_logits.device)
         chosen, wanted = [], []
         for clip, (target, mask) in enumerate(zip(targets, masks, strict=True)):

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from methods.runtime.initial import is_own_weights, load_own_weights
 from methods.runtime.key_maps import load_completely, load_matching
 from methods.runtime.weights import load_tensors
 from mindthegap.errors import InputError
+
+if TYPE_CHECKING:
+    from methods.masktrack_rcnn.model import GapMaskTrackRCNN
 
 Layout = Literal["openmmlab", "official"]
 
@@ -74,7 +77,7 @@ def _background_last(key: str, value: Tensor) -> Tensor:
     return value
 
 
-def load_released(model: nn.Module, path: Path) -> None:
+def load_released(model: GapMaskTrackRCNN, path: Path) -> None:
     """Loads a released MaskTrack R-CNN checkpoint, every parameter of it and of the model.
 
     Args:
@@ -98,7 +101,7 @@ def load_released(model: nn.Module, path: Path) -> None:
     load_completely(model, converted, path, "give weights of this backbone and this number of classes")
 
 
-def load_initial(model: nn.Module, path: Path) -> str:
+def load_initial(model: GapMaskTrackRCNN, path: Path) -> str:
     """Starts training from a COCO Mask R-CNN, as the official code and mmdet do, or from a training of this project.
 
     Of a COCO model, every tensor of the detector except the class layers must be present and fit; class layers that do

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-
-from torch import nn
+from typing import TYPE_CHECKING
 
 from methods.seqformer.checkpoint import start_from
 from mindthegap.errors import InputError
 
+if TYPE_CHECKING:
+    from methods.ms_sts_vis.model import GapMsStsVis
+
 _ADDITIONS = (".msts.", ".temporal_attn.", "discriminator.")
 
 
-def load_released(model: nn.Module, path: Path) -> None:
+def load_released(model: GapMsStsVis, path: Path) -> None:
     """Refuses: the authors have published result files, but no weights.
 
     Raises:
@@ -22,7 +24,7 @@ def load_released(model: nn.Module, path: Path) -> None:
     raise InputError(path, "", problem, "train the method, starting from a released SeqFormer (init_weights)")
 
 
-def load_initial(model: nn.Module, path: Path) -> str:
+def load_initial(model: GapMsStsVis, path: Path) -> str:
     """Starts training from SeqFormer's weights; the additions start fresh, with an output of zero.
 
     Args:

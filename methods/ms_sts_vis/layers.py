@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from mmdet.models.layers import DeformableDetrTransformerEncoder
@@ -134,5 +134,5 @@ class MsStsDecoder(Decoder):
     def reset_parameters(self) -> None:
         """As SeqFormer's; the attention over time starts with an output of zero."""
         super().reset_parameters()
-        for layer in self.layers:
+        for layer in cast("list[MsStsDecoderLayer]", list(self.layers)):
             layer.temporal_attn.reset_parameters()

@@ -103,8 +103,8 @@ class GapCondInstHead(CondInstBboxHead):
     def forward(self, features: Sequence[Tensor]) -> Locations:
         """Predictions of a batch from its feature levels, each [B, channels, h, w]."""
         levels = [self._level(level, scale) for level, scale in zip(features, self.scales, strict=True)]
-        flat = [None if maps[0] is None else _flattened(maps) for maps in zip(*levels, strict=True)]
-        cls_logits, distances, centerness, params, extra = flat
+        cls_logits, distances, centerness, params = (_flattened(maps) for maps in zip(*levels, strict=True))
+        extra = [maps for level in features if (maps := self.branch(level)) is not None]
         sizes = [tuple(level.shape[-2:]) for level in features]
         priors = torch.cat(self.prior_generator.grid_priors(sizes, device=features[0].device, with_stride=True))
         return Locations(
@@ -115,15 +115,15 @@ class GapCondInstHead(CondInstBboxHead):
             distances,
             centerness[..., 0],
             params,
-            extra,
+            _flattened(extra) if extra else None,
         )
 
-    def _level(self, features: Tensor, scale: torch.nn.Module) -> list[Tensor | None]:
-        """Class, distance, centerness, filter and extra maps of a level."""
+    def _level(self, features: Tensor, scale: torch.nn.Module) -> list[Tensor]:
+        """Class, distance, centerness and filter maps of a level."""
         cls_logits, distances, _, box_features = AnchorFreeHead.forward_single(self, features)
         distances = scale(distances).float().clamp(min=0)
         centerness, params = self.conv_centerness(box_features), self.controller(box_features)
-        return [cls_logits, distances, centerness, params, self.branch(features)]
+        return [cls_logits, distances, centerness, params]
 
     def assign(self, locations: Locations, objects: Sequence[InstanceData]) -> Assignment:
         """FCOS targets with centre sampling around the mask centroid (mmdet's rule, which is AdelaiDet's).

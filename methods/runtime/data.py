@@ -187,7 +187,7 @@ class DatasetFolder(BaseVideoDataset):
 
 
 @DATA_SAMPLERS.register_module()
-class KeyFrameSampler(Sampler):
+class KeyFrameSampler(Sampler[tuple[int, int, int]]):
     """Endless order of key frames: every annotated frame once per pass, each pass in its own random order.
 
     Position ``p`` of the order depends on (seed, p) only, so ``skip`` resumes exactly, with any number of workers.
@@ -227,7 +227,7 @@ class KeyFrameSampler(Sampler):
 
 
 @DATASETS.register_module()
-class JointFolders(Dataset):
+class JointFolders(Dataset[Any]):
     """Several dataset folders as one: the videos of the first, then those of the second, and so on.
 
     Args:

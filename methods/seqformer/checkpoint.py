@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mmdet.models.backbones.swin import swin_converter
-from torch import Tensor, nn
+from torch import Tensor
 
 from methods.runtime.initial import is_own_weights, load_own_weights
 from methods.runtime.key_maps import detectron2_resnet_key, load_completely
 from methods.runtime.weights import load_tensors, load_weights
 from mindthegap.errors import InputError
+
+if TYPE_CHECKING:
+    from methods.seqformer.model import GapSeqFormer
 
 Tensors = dict[str, Tensor]
 
@@ -123,7 +127,7 @@ def _renamed_part(part: str, parts: dict[str, str]) -> str:
     return f"{parts[outer]}.{inner}" if outer in parts and inner else part
 
 
-def load_released(model: nn.Module, path: Path) -> None:
+def load_released(model: GapSeqFormer, path: Path) -> None:
     """Loads a released SeqFormer, every parameter of it and of the model.
 
     Args:
@@ -136,7 +140,7 @@ def load_released(model: nn.Module, path: Path) -> None:
     load_completely(model, _official(model, path), path, _REMEDY)
 
 
-def load_initial(model: nn.Module, path: Path) -> str:
+def load_initial(model: GapSeqFormer, path: Path) -> str:
     """Starts training from other weights.
 
     Args:
@@ -154,7 +158,7 @@ def load_initial(model: nn.Module, path: Path) -> str:
     return start_from(model, path, fresh=())
 
 
-def start_from(model: nn.Module, path: Path, fresh: tuple[str, ...]) -> str:
+def start_from(model: GapSeqFormer, path: Path, fresh: tuple[str, ...]) -> str:
     """``load_initial`` for a network with further modules.
 
     Args:
@@ -176,7 +180,7 @@ def start_from(model: nn.Module, path: Path, fresh: tuple[str, ...]) -> str:
     return f"Started from {path.name}: {len(backbone)} tensors of the backbone loaded, all else starts fresh."
 
 
-def _from_own_weights(model: nn.Module, path: Path) -> str:
+def _from_own_weights(model: GapSeqFormer, path: Path) -> str:
     line = load_own_weights(model, path)
     if load_weights(path)[1].get("classes") != list(model.classes):
         model.reset_class_heads()
@@ -184,14 +188,14 @@ def _from_own_weights(model: nn.Module, path: Path) -> str:
     return line
 
 
-def _official(model: nn.Module, path: Path) -> Tensors:
+def _official(model: GapSeqFormer, path: Path) -> Tensors:
     try:
         return convert(load_tensors(path), len(model.classes))
     except ValueError as error:
         raise InputError(path, "model", str(error), "give a SeqFormer checkpoint") from None
 
 
-def _load_beside(model: nn.Module, state: Tensors, path: Path, fresh: tuple[str, ...]) -> None:
+def _load_beside(model: GapSeqFormer, state: Tensors, path: Path, fresh: tuple[str, ...]) -> None:
     """Loads tensors strictly, apart from those of the model whose names contain one of ``fresh``; they stay."""
     kept = {key: value for key, value in model.state_dict().items() if any(part in key for part in fresh)}
     load_completely(model, kept | state, path, _REMEDY)

@@ -7,6 +7,7 @@ batch, so that nothing loops over them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from mmcv.ops import MultiScaleDeformableAttention
@@ -210,17 +211,18 @@ class Decoder(nn.Module):
         for parameter in self.layers.parameters():
             if parameter.dim() > 1:
                 nn.init.xavier_uniform_(parameter)
-        for layer in self.layers:
+        for layer in cast("list[DecoderLayer]", list(self.layers)):
             layer.cross_attn.reset_parameters()
         nn.init.xavier_uniform_(self.reference.weight)
         nn.init.zeros_(self.reference.bias)
         nn.init.normal_(self.query_embed.weight)
-        first = self.box_heads[0]
+        heads: list[MLP] = list(self.box_heads)
+        first, *others = heads
         for linear in first.layers:
             linear.reset_parameters()
         nn.init.zeros_(first.layers[-1].weight)
         nn.init.zeros_(first.layers[-1].bias)
-        for head in self.box_heads[1:]:
+        for head in others:
             head.load_state_dict(first.state_dict())  # the official heads start as copies of one
         nn.init.constant_(first.layers[-1].bias[2:], -2.0)
 

@@ -80,7 +80,8 @@ class FrameEncoder(nn.Module):
         for module in self.neck.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.xavier_uniform_(module.weight)
-                nn.init.zeros_(module.bias)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
         nn.init.normal_(self.level_embed)
 
     def forward(self, features: tuple[Tensor, ...], padding: Tensor) -> Memory:

@@ -33,9 +33,11 @@ class MaskBranch(nn.Module):
 
     def reset_parameters(self) -> None:
         """Kaiming uniform with a = 1, bias 0."""
-        for conv in self.convs:
-            nn.init.kaiming_uniform_(conv.weight, a=1)
-            nn.init.zeros_(conv.bias)
+        for parameter in self.convs.parameters():
+            if parameter.dim() > 1:
+                nn.init.kaiming_uniform_(parameter, a=1)
+            else:
+                nn.init.zeros_(parameter)
 
     def forward(self, memory: Memory) -> Tensor:
         """Mask features of encoded frames."""

@@ -6,7 +6,7 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from mmdet.models.layers import MLP
@@ -122,10 +122,11 @@ class GapSeqFormer(BaseModel):
 
     def reset_class_heads(self) -> None:
         """Lets every class begin with a probability of 0.01; the layers' heads start alike."""
-        self.class_heads[0].reset_parameters()
-        nn.init.constant_(self.class_heads[0].bias, -math.log(99))
-        for head in self.class_heads[1:]:
-            head.load_state_dict(self.class_heads[0].state_dict())
+        first, *others = cast("list[nn.Linear]", list(self.class_heads))
+        first.reset_parameters()
+        nn.init.constant_(first.bias, -math.log(99))
+        for head in others:
+            head.load_state_dict(first.state_dict())
 
     def forward(self, inputs: Tensor, data_samples: list[TrackDataSample] | None = None, mode: str = "loss") -> Any:
         """Entry of mmengine's runner.
@@ -166,7 +167,7 @@ class GapSeqFormer(BaseModel):
         sizes = [sample[0].img_shape[:2] for sample in data_samples]
         targets = clip_targets(data_samples, inputs.device)
         objects = [losses.prepare(clip, size) for clip, size in zip(targets, sizes, strict=True)]
-        padding = padding_mask(data_samples, 1, inputs.shape[-2:], inputs.device)
+        padding = padding_mask(data_samples, 1, (inputs.shape[-2], inputs.shape[-1]), inputs.device)
         memory = self.encode(inputs, padding)
         decoded = self.decoder(memory)
         logits = self.class_logits(decoded)

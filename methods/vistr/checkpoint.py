@@ -5,14 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from methods.ifc.checkpoint import load_backbone
 from methods.runtime.initial import is_own_weights, load_own_weights
 from methods.runtime.key_maps import detr_layer_key, load_completely
 from methods.runtime.weights import load_tensors
 from mindthegap.errors import InputError
+
+if TYPE_CHECKING:
+    from methods.vistr.model import GapVisTR
 
 _BACKBONE = "vistr.backbone.0.body."
 _PARTS = re.compile(
@@ -59,7 +63,7 @@ def _official(path: Path) -> dict[str, Tensor]:
         raise InputError(path, "model", str(error), "give a checkpoint of Epiphqny/VisTR") from None
 
 
-def load_released(model: nn.Module, path: Path) -> None:
+def load_released(model: GapVisTR, path: Path) -> None:
     """Loads a released VisTR checkpoint, every tensor of it and of the model.
 
     Args:
@@ -72,7 +76,7 @@ def load_released(model: nn.Module, path: Path) -> None:
     load_completely(model, _official(path), path, "give weights of this backbone and this number of classes")
 
 
-def load_initial(model: nn.Module, path: Path) -> str:
+def load_initial(model: GapVisTR, path: Path) -> str:
     """Starts training from this project's weights, an official checkpoint (COCO or YouTube-VIS), or a backbone.
 
     Of an official checkpoint the classes and the queries are dropped, as the official code does. A model of single
@@ -97,7 +101,7 @@ def load_initial(model: nn.Module, path: Path) -> str:
     return _load_official(model, _official(path), path)
 
 
-def _for_every_frame(model: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
+def _for_every_frame(model: GapVisTR, state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Repeats the slots' queries of a training on single frames for every frame of the clip (own decision)."""
     queries = state.get(_QUERIES)
     if queries is None or len(queries) != model.head.slots:
@@ -105,7 +109,7 @@ def _for_every_frame(model: nn.Module, state: dict[str, Tensor]) -> dict[str, Te
     return state | {_QUERIES: queries.repeat(model.head.frames, 1)}
 
 
-def _load_official(model: nn.Module, state: dict[str, Tensor], path: Path) -> str:
+def _load_official(model: GapVisTR, state: dict[str, Tensor], path: Path) -> str:
     own = model.state_dict()
     fresh = {key for key in own if key.startswith(_FRESH) or (key.startswith(_MASKS) and key not in state)}
     unused = {key for key in state if key.startswith(_MASKS) and key not in own}

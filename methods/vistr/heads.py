@@ -139,13 +139,16 @@ class InstanceMaskHead(nn.Sequential):
     def forward(self, features: Tensor) -> Tensor:
         """Logits of the instances."""
         for layer in self:
-            single = features.shape[2] == 1 and isinstance(layer, nn.Conv3d)
-            features = _on_one_frame(layer, features) if single else layer(features)
+            if features.shape[2] == 1 and isinstance(layer, nn.Conv3d):
+                features = _on_one_frame(layer, features)
+            else:
+                features = layer(features)
         return features
 
 
 def _on_one_frame(layer: nn.Conv3d, features: Tensor) -> Tensor:
     """The same numbers for a third of the work: beside a single frame there is only padding."""
     middle = layer.weight[:, :, layer.kernel_size[0] // 2]
-    spatial = {"padding": layer.padding[1:], "dilation": layer.dilation[1:]}
-    return functional.conv2d(features[:, :, 0], middle, layer.bias, **spatial)[:, :, None]
+    padding = tuple(int(side) for side in layer.padding[1:])
+    flat = functional.conv2d(features[:, :, 0], middle, layer.bias, padding=padding, dilation=layer.dilation[1:])
+    return flat[:, :, None]

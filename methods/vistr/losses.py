@@ -115,7 +115,7 @@ def attention_loss(maps: Tensor, wanted: Sequence[SlotTargets], pairs: Sequence[
     for clip, (target, (slots, objects)) in enumerate(zip(wanted, pairs, strict=True)):
         pair, frame = target.visible[objects].nonzero(as_tuple=True)
         masks = target.masks[objects[pair], frame][:, None]
-        cells = functional.adaptive_avg_pool2d(masks, maps.shape[-2:]).flatten(1)
+        cells = functional.adaptive_avg_pool2d(masks, (maps.shape[-2], maps.shape[-1])).flatten(1)
         seen = maps[clip, frame, slots[pair]].flatten(1).clamp_min(_UNSEEN).log()
         losses.append(-(cells * seen).sum(dim=1) / cells.sum(dim=1).clamp_min(_UNSEEN))
     joined = torch.cat(losses)

@@ -129,8 +129,10 @@ class GapVisTR(BaseModel):
         for position, frame in enumerate(cyclic.tolist()):
             laterals = [level[frame : frame + 1] for level in projected[1:]]
             one = slice(position, position + 1)
-            features.append(head.frame_features(slots[one], memory[0, one], None, laterals)[0])
-        logits = head.instance_masks(torch.cat(features)[None])[0, :, : len(clip)]
+            features.append(head.frame_features(slots[one], memory[0, one], None, laterals)[0][0])
+        # Slot by slot: all of them in the 3D convolutions at once would be most of the memory.
+        sequences = (torch.stack([frame[slot] for frame in features], dim=1) for slot in range(head.slots))
+        logits = torch.stack([head.insmask_head(sequence[None])[0, 0, : len(clip)] for sequence in sequences])
         probs = head.class_embed(slots).float().softmax(dim=-1)
         return logits, probs[: len(clip)], slots[: len(clip)]
 

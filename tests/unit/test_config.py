@@ -135,6 +135,7 @@ def test_a_pretraining_starts_from_another(raw):
     demo |= {"pretraining": {"frames": stage(), "first": first}, "methods": ["ms_sts_vis"]}
     read = parse_config(raw).scales["demo"]
     assert [read.pretraining_of(name) for name in ("frames", "first", "iai")] == ["first", None, "first"]
+    assert [read.urgency(name) for name in ("frames", "first")] == [1, 2]
     assert read.prepared_datasets() == [*demo["datasets"], "synth_ovis"]
 
 

@@ -54,7 +54,7 @@ use rule train_method as pretrain_method with:
         f"{OUT}/logs/pretraining/{{pretraining}}/{{backbone}}.log",
     benchmark:
         f"{OUT}/benchmarks/pretraining/{{pretraining}}/{{backbone}}.jsonl"
-    priority: 10  # others wait for it
+    priority: lambda wildcards: SCALE.urgency(wildcards.pretraining)
     params:
         method=lambda wildcards: SCALE.pretraining[wildcards.pretraining].method,
         seed=lambda wildcards: SCALE.pretraining[wildcards.pretraining].seed,

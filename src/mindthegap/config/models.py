@@ -138,6 +138,11 @@ class Scale(StrictModel):
         """Name of the pretraining that a method's trainings, or another pretraining, start from."""
         return next((name for name, stage in self.pretraining.items() if target in stage.serves), None)
 
+    def urgency(self, pretraining: str) -> int:
+        """Trainings that wait for a pretraining one after another, at most; the longest chain ought to start first."""
+        served = [name for name in self.pretraining[pretraining].serves if name in self.pretraining]
+        return 1 + max((self.urgency(name) for name in served), default=0)
+
     def prepared_datasets(self) -> list[str]:
         """Every dataset of the scale: those that are diagnosed, and those that only a pretraining reads."""
         return list(dict.fromkeys([*self.datasets, *self._pretraining_datasets()]))

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from measuring import alone
+from measuring import alone, peak_memory
 
 OFFLINE = ("vistr", "ifc", "seqformer", "ms_sts_vis")
 HEIGHT, WIDTH, OBJECTS, CLASSES = 360, 640, 5, 40
@@ -66,18 +66,25 @@ def build(method: str, backbone: str, folder: Path, settings: dict[str, Any]) ->
 
 
 def watched(content: dict[str, Any], frames_dir: Path, pipeline: Any) -> Any:
-    """The video's frames, with a line on how far it is every 20 seconds."""
+    """The video's frames, with a line on how far it is every 20 seconds, and the peak of memory in its first half."""
     from methods.runtime.frames import VideoFrames
 
     started = last = time.perf_counter()
 
     class Watched(VideoFrames):
+        half = 0.0
+
         def batch(self, indices: Sequence[int]) -> dict[str, list[Any]]:
             nonlocal last
             now = time.perf_counter()
+            if indices[0] <= self.length // 2:
+                self.half = peak_memory()
             if now - last > 20 and indices[0]:
                 left = (now - started) * (self.length - indices[0]) / indices[0]
-                print(f"  frame {indices[0]} of {self.length}, about {left:.0f} s to go", file=sys.stderr)
+                print(
+                    f"  {indices[0]} of {self.length} frames, {peak_memory():.0f} MiB, {left:.0f} s left",
+                    file=sys.stderr,
+                )
                 last = now
             return super().batch(indices)
 
@@ -102,16 +109,17 @@ def measure(method: str, folder: str, options: str) -> dict[str, Any]:
         tracks = model.predict_video(frames)
     seconds = time.perf_counter() - started - frames.load_seconds
     gpu = torch.cuda.max_memory_allocated() / 2**30 if device == "cuda" else None
-    return {"method": method, "rows": len(tracks), "seconds": seconds / frames.length, "gpu": gpu}
+    return {"method": method, "rows": len(tracks), "seconds": seconds / frames.length, "gpu": gpu, "half": frames.half}
 
 
 def table(rows: list[dict[str, Any]]) -> str:
     """The measurements as Markdown."""
-    lines = ["| method | rows | frames per second | peak memory, GiB | GPU, GiB |", "|---|---|---|---|---|"]
+    heads = ("method", "rows", "frames per second", "peak in the first half, GiB", "peak, GiB", "GPU, GiB")
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for row in rows:
         gpu = "" if row["gpu"] is None else f"{row['gpu']:.2f}"
-        speed, peak = 1 / row["seconds"], row["peak"] / 1024
-        lines.append(f"| {row['method']} | {row['rows']} | {speed:.2f} | {peak:.2f} | {gpu} |")
+        speed, half, peak = 1 / row["seconds"], row["half"] / 1024, row["peak"] / 1024
+        lines.append(f"| {row['method']} | {row['rows']} | {speed:.2f} | {half:.2f} | {peak:.2f} | {gpu} |")
     return "\n".join(lines)
 
 

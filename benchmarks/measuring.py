@@ -42,6 +42,12 @@ def alternate(functions: Mapping[str, Callable[[], Any]], repeats: int) -> dict[
     return found
 
 
+def peak_memory() -> float:
+    """Largest resident memory of this process so far, in MiB; ``ru_maxrss`` begins at that of its parent."""
+    status = Path("/proc/self/status").read_text()
+    return int(re.findall(r"VmHWM:\s+(\d+)", status)[0]) / 1024
+
+
 def alone(script: str, function: str, *arguments: str) -> dict[str, Any]:
     """Calls a function of a script here in a fresh process.
 
@@ -50,12 +56,10 @@ def alone(script: str, function: str, *arguments: str) -> dict[str, Any]:
         ``peak`` in MiB.
     """
     code = (
-        "import sys, time, json, re, importlib; module = importlib.import_module(sys.argv[1]);"
+        "import sys, time, json, importlib, measuring; module = importlib.import_module(sys.argv[1]);"
         "a, b = time.process_time(), time.perf_counter(); found = getattr(module, sys.argv[2])(*sys.argv[3:]) or {};"
         "found = {'processor': time.process_time() - a, 'wall': time.perf_counter() - b} | found;"
-        # Not ru_maxrss, which begins at the size of the process that started this one.
-        "status = open('/proc/self/status').read();"
-        "found |= {'peak': int(re.search(r'VmHWM:\\s+(\\d+)', status)[1]) / 1024};"
+        "found |= {'peak': measuring.peak_memory()};"
         "print('\\n' + json.dumps(found))"
     )
     command = [sys.executable, "-c", code, script, function, *arguments]

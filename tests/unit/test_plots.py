@@ -152,6 +152,28 @@ def test_intervals_of_a_file_are_read(tmp_path):
         plots.gap_table([path])
 
 
+def test_the_best_rows_can_be_drawn_in_place_of_all(tmp_path):
+    best = {"AP": 15.0, "gaps": {"tracking": 20.0, "classification": 35.0, "segmentation": 30.0}}
+    hedging = {"rows_per_query": 3.5, "best_row_alone": best}
+    table = plots.best_row_table(plots.gap_table([place(tmp_path, hedging=hedging, intervals={"AP": [15.0, 24.0]})]))
+    figure = plots.gap_bars(table, "best row of each query alone")
+    assert [width for _, width in widths(figure.axes[0])] == pytest.approx([15, 20, 35, 30])
+    assert "best row of each query alone" in texts(figure)
+    assert table["rows_per_query"].tolist() == [3.5]
+
+
+def test_a_file_that_does_not_tell_of_rows_per_query_is_refused_for_the_best_rows_alone(tmp_path):
+    hedging = {"rows_per_query": 1.0, "best_row_alone": {"AP": 20.0, "gaps": gaps()["gaps"]}}
+    silent, telling = place(tmp_path, seed=0), place(tmp_path, seed=1, hedging=hedging)
+    for paths in ([silent], [silent, telling]):
+        table = plots.gap_table(paths)
+        with pytest.raises(MindTheGapError, match="says nothing of rows per query"):
+            plots.best_row_table(table)
+    broken = place(tmp_path, seed=2, hedging={"rows_per_query": 1.0, "best_row_alone": {"AP": 20.0}})
+    with pytest.raises(InputError, match=r"hedging\.best_row_alone\.gaps: is missing"):
+        plots.gap_table([broken])
+
+
 def test_a_diagnosis_of_a_lone_file_can_be_drawn(tmp_path):
     truth, rows = lens_case.write_inputs(tmp_path, frames=False)
     mindthegap.diagnose(truth, rows, out_dir=tmp_path / "mine", bootstrap=20)
@@ -233,7 +255,7 @@ def test_results_are_found_from_the_root_and_from_the_notebooks_folder(tmp_path)
         plots.find_results("gaps.json", scale="paper", start=tmp_path)
 
 
-@pytest.mark.parametrize("name", ["gap_bars", "gap_vs_length", "gap_vs_knob"])
+@pytest.mark.parametrize("name", ["gap_bars", "gap_bars_best_row", "gap_vs_length", "gap_vs_knob"])
 def test_notebooks_are_stripped_thin_and_share_their_parameters(name):
     notebook = json.loads((ROOT / "notebooks" / f"{name}.ipynb").read_text())
     code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]

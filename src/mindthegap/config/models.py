@@ -14,7 +14,7 @@ from mindthegap.config.datasets import Dataset, with_members
 Method = Literal["masktrack_rcnn", "crossvis", "iai", "vistr", "ifc", "seqformer", "ms_sts_vis"]
 Backbone = Literal["r18_tiny", "r50", "r101", "swin_l"]
 EntryLevel = Literal["training", "inference", "oracle", "figures"]
-PaperItem = Literal["gap_bars", "gap_vs_length", "gap_vs_knob"]
+PaperItem = Literal["gap_bars", "gap_bars_best_row", "gap_vs_length", "gap_vs_knob"]
 Stage = Literal["dataset", "training", "inference", "oracle", "paper"]
 
 METHODS: tuple[str, ...] = get_args(Method)

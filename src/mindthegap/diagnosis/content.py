@@ -27,6 +27,7 @@ def gaps_content(diagnosis: Diagnosis) -> dict[str, Any]:
         **diagnosis.chain.summary(),
         "per_category": diagnosis.chain.per_category(),
         **{f"{name}_objective": chain.summary() for name, chain in diagnosis.chains.items()},
+        "hedging": diagnosis.hedging().to_dict(),
         "failures": failure_shares(diagnosis),
         "identity_metrics": diagnosis.identity_metrics().to_dict(),
         "counts": dict(diagnosis.chain.levels["default"].evaluation.counts),

@@ -44,7 +44,7 @@ def shown(value: float | None) -> Text:
 def report(diagnosis: Diagnosis) -> RenderableType:
     """Levels, gaps of both objectives, failure modes, identity metrics, and what the solver proved."""
     warning = [Text(f"Warning: {diagnosis.warning}", style="red")] if diagnosis.warning else []
-    lines = [Text(line) for line in (identity_line(diagnosis), solver_line(diagnosis)) if line]
+    lines = [Text(line) for line in (hedging_line(diagnosis), identity_line(diagnosis), solver_line(diagnosis)) if line]
     return Group(*warning, level_table(diagnosis), gap_table(diagnosis), failure_table(diagnosis), *lines)
 
 
@@ -119,6 +119,22 @@ def identity_line(diagnosis: Diagnosis) -> str:
         return ""
     named = ", ".join(f"{name} {getattr(scores, name):.2f}" for name in ("HOTA", "DetA", "AssA", "IDF1"))
     return f"Over all rows, mean of the classes: {named}."
+
+
+def hedging_line(diagnosis: Diagnosis) -> str:
+    """What the gaps are with one row per query; empty where no query has several."""
+    hedging = diagnosis.hedging()
+    rows, wrong = hedging.rows_per_query, hedging.wrong_score
+    if rows is None or hedging.rows == hedging.queries:
+        return ""
+    classes = "" if wrong is None else f", {wrong:.0%} of the score on wrong classes"
+    best = hedging.best
+    points = {"AP": best.levels["default"].evaluation.AP, **{f"{name} gap": best.gaps[name] for name in GAPS}}
+    numbers = ", ".join(f"{name} {shown(value)}" for name, value in points.items())
+    return (
+        f"{rows:.1f} rows per query{classes}: the oracle of identities may choose the right class, so errors count "
+        f"as ranking. With the best row of each query alone: {numbers}."
+    )
 
 
 def strata_table(frame: pd.DataFrame, synthetic: bool) -> Table:

@@ -12,6 +12,7 @@ from mindthegap.diagnosis.chain import PRINTED_LEVELS, Chain
 from mindthegap.diagnosis.content import gaps_content
 from mindthegap.diagnosis.display import report
 from mindthegap.diagnosis.export import result_entries
+from mindthegap.diagnosis.hedging import Hedging, measure_hedging
 from mindthegap.diagnosis.intervals import Bootstrap
 from mindthegap.diagnosis.sharing import LEVELS
 from mindthegap.diagnosis.stratified import StratumGaps, gap_frame, stratum_gaps, whole_gaps
@@ -141,6 +142,11 @@ class Diagnosis:
             geometry, pair_iou = boxes_of(self.source[0]), exact_pair_iou(self.source[1])
         thresholds = FailureThresholds()
         return find_failures(self.tables, self.linking(), thresholds=thresholds, geometry=geometry, pair_iou=pair_iou)
+
+    def hedging(self) -> Hedging:
+        """Rows per query, and the gaps with the best row of each query alone."""
+        settings = SolverSettings(self.solver["name"], self.solver["time_limit_s"])
+        return self._once("hedging", lambda: measure_hedging(self.tables, self.chain, settings))
 
     def identity_metrics(self) -> IdentityMetrics:
         """HOTA, its parts and IDF1 of the rows as they are, over all of them (these metrics know no ranking)."""

@@ -78,7 +78,7 @@ def _whisker(group: pd.DataFrame, column: str) -> tuple[float, float]:
     return float("nan"), float("nan")
 
 
-def gap_bars(frame: pd.DataFrame) -> Figure:
+def gap_bars(frame: pd.DataFrame, note: str = "") -> Figure:
     """Draws one bar per method and backbone: AP, tracking, classification and segmentation gap, adding up to 100.
 
     Positive parts are stacked to the right of zero. A negative gap (possible under the sum-of-IoU oracle) is drawn to
@@ -87,6 +87,7 @@ def gap_bars(frame: pd.DataFrame) -> Figure:
 
     Args:
         frame: Columns of :func:`mindthegap.plots.gap_table`; optional ``<column>_low`` / ``<column>_high``.
+        note: Printed below the bars.
 
     Returns:
         A figure of full text width with one facet per dataset; "synthetic data" is printed in it when any row is.
@@ -110,7 +111,7 @@ def gap_bars(frame: pd.DataFrame) -> Figure:
             axes.set(xlim=(low, high), ylim=(len(labels) - 0.42, -0.6), xlabel="points", xticks=range(0, 101, 25))
             axes.set_title(plain_text(dataset_label(dataset)), loc="left", fontweight="bold")
         facets[0].set_yticks(range(len(labels)), _row_names(bars, labels))
-        _legend(figure, bars)
+        _legend(figure, bars, note)
         mark_synthetic(figure, bool(bars["synthetic"].any()))
         mark_contaminated(figure, bool(bars["contaminated"].any()))
     return figure
@@ -209,8 +210,8 @@ def _draw_whisker(axes: Axes, line: int, row: dict[str, Any], part: str, end: fl
     axes.errorbar(end, height, xerr=spread, fmt="none", **style)
 
 
-def _legend(figure: Figure, bars: pd.DataFrame) -> None:
-    """One legend for all facets, with a note on what the whiskers are."""
+def _legend(figure: Figure, bars: pd.DataFrame, note: str) -> None:
+    """One legend for all facets, with the note and what the whiskers are."""
     names = {"AP": "AP", **{gap: f"{gap} gap" for gap in GAPS}}
     handles = [Patch(facecolor=COLOURS[part], label=names[part]) for part in PARTS]
     if (bars[list(PARTS)] < 0).any(axis=None):
@@ -218,7 +219,7 @@ def _legend(figure: Figure, bars: pd.DataFrame) -> None:
             Patch(facecolor="white", edgecolor=COLOURS["negative"], hatch="////", label="negative (left of 0)")
         )
     figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), columnspacing=1.4, handlelength=1.2)
-    note = _whisker_note(bars)
+    note = "; ".join(filter(None, (note, _whisker_note(bars))))
     if note:
         figure.text(0.005, 0.005, note, ha="left", va="bottom", fontsize=7, color="#555555")
 

@@ -88,6 +88,7 @@ def gap_row(path: str | Path) -> dict[str, Any]:
         for part in parts:
             row[f"{gap}_{part}"] = _points(path, f"splits.{gap}.{part}", values.get(part))
     row |= _intervals(path, content.get("intervals"))
+    row |= _best_row(path, content.get("hedging"))
     _check_sum(path, row)
     return row
 
@@ -120,6 +121,45 @@ def _intervals(path: Path, intervals: Any) -> dict[str, float]:
     return row
 
 
+def _best_row(path: Path, hedging: Any) -> dict[str, float]:
+    """Rows per query, and AP and gaps of the best row of each query; empty for a file that does not tell."""
+    if hedging is None:
+        return {}
+    if not isinstance(hedging, dict):
+        raise InputError(path, "hedging", "is not an object", "write it again with `mindthegap diagnose`")
+    best = _mapping(path, hedging, "best_row_alone", "hedging")
+    gaps = _mapping(path, best, "gaps", "hedging.best_row_alone")
+    row = {"rows_per_query": _points(path, "hedging.rows_per_query", hedging.get("rows_per_query"))}
+    row["AP_best_row"] = _points(path, "hedging.best_row_alone.AP", best.get("AP"))
+    for gap in _GAPS:
+        row[f"{gap}_gap_best_row"] = _points(path, f"hedging.best_row_alone.gaps.{gap}", gaps.get(gap))
+    return row
+
+
+def best_row_table(table: pd.DataFrame) -> pd.DataFrame:
+    """The table of the gaps that each method has if every query keeps its best row alone.
+
+    Methods that report a query under several classes hide class errors in the ranking (see
+    ``mindthegap.diagnosis.hedging``); this table compares all methods alike.
+
+    Args:
+        table: As ``gap_table`` returns it.
+
+    Returns:
+        ``dataset, method, backbone, seed, synthetic, contaminated, objective, rows_per_query, AP_default`` and the
+        three gaps, in points; no intervals.
+
+    Raises:
+        MindTheGapError: A file behind the table does not tell.
+    """
+    columns = {"AP_best_row": "AP_default", **{f"{gap}_gap_best_row": f"{gap}_gap" for gap in _GAPS}}
+    told = {"rows_per_query", *columns} <= set(table.columns)
+    if not told or (table["AP_best_row"].isna() & table["AP_default"].notna()).any():
+        raise MindTheGapError("A gaps.json says nothing of rows per query: write it again with `mindthegap diagnose`.")
+    kept = [*KEYS, "synthetic", "contaminated", "objective", "rows_per_query"]
+    return table[[*kept, *columns]].rename(columns=columns)
+
+
 def _check_sum(path: Path, row: dict[str, Any]) -> None:
     """Refuses a file whose bars would not reach 100 points."""
     total = row["AP_default"] + sum(row[f"{gap}_gap"] for gap in _GAPS)
@@ -138,7 +178,8 @@ def gap_table(paths: Iterable[str | Path]) -> pd.DataFrame:
         AP50, AP75, APs, APm, APl, AR1, AR10, AR100 at the levels default, oracle_tracking, oracle_classification;
         ``tracking_gap, classification_gap, segmentation_gap``; ``tracking_{ranking,selection,association}`` and
         ``segmentation_{missed,mask_quality}``; where a file has bootstrap intervals, ``<column>_low`` and
-        ``<column>_high`` of AP_default and the gaps. All in points (0-100, gaps may be negative); undefined is NaN.
+        ``<column>_high`` of AP_default and the gaps; ``rows_per_query, AP_best_row, <gap>_gap_best_row``. All but the
+        rows per query in points (0-100, gaps may be negative); undefined is NaN.
 
     Raises:
         InputError: A file cannot be used, or two files describe the same experiment.

@@ -65,6 +65,22 @@ def test_differences_by_stratum_are_paired(comparison):
     assert frame.loc[("all", "all", "AP")].points == pytest.approx(100 - result.diagnoses["noisy"].to_frame().points[0])
 
 
+def test_a_comparison_warns_of_weights_that_have_seen_the_videos(comparison, files, tmp_path):
+    names = [video["file_names"][0].split("/")[0] for video in json.loads(files[0].read_text())["videos"]]
+    (tmp_path / "all.txt").write_text("\n".join(names))
+    (tmp_path / "none.txt").write_text("elsewhere\n")
+    lists = [tmp_path / "none.txt", tmp_path / "all.txt"]
+    both = [files[1], comparison[2]]
+    result = compare(files[0], both, names=["fresh", "seen"], bootstrap=0, trained_on=lists)
+    assert result.to_frame().contaminated.tolist() == [False, True]
+    assert f"Warning: seen: The weights have seen {len(names)} of {len(names)} diagnosed videos" in repr(result)
+    assert "weights may have seen these videos" in repr(result)
+    assert compare(files[0], both, bootstrap=0, trained_on=lists[1:]).to_frame().contaminated.all()
+    assert "Warning" not in repr(comparison[0])
+    with pytest.raises(MindTheGapError, match="3 lists of training videos for 2 result files"):
+        compare(files[0], both, trained_on=[*lists, lists[0]])
+
+
 def test_names_of_methods_are_made_different(comparison, files):
     result = compare(files[0], [files[1], comparison[2]], bootstrap=0)
     assert result.names == ("results", "results-2")

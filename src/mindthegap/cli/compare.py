@@ -21,6 +21,12 @@ def compare(
     time_limit: options.TimeLimit = 60.0,
     bootstrap: Annotated[int, typer.Option(min=0, help="Resamples of the videos for paired 95 % intervals.")] = 1000,
     seed: options.Seed = 0,
+    trained_on: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Videos the weights were trained on, as for diagnose: once for all, or once per result file."
+        ),
+    ] = None,
     workers: options.Workers = 0,
 ) -> None:
     """Diagnoses several result files and puts them side by side, with paired intervals of their differences.
@@ -47,6 +53,7 @@ def compare(
         bootstrap=bootstrap,
         seed=seed,
         progress=True,
+        trained_on=trained_on,
     )
     if as_json:
         typer.echo(json.dumps(comparison.to_dict(), indent=2, allow_nan=False))

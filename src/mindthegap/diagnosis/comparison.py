@@ -62,6 +62,11 @@ class Comparison:
         """Whether the ground truth is synthetic."""
         return self.diagnoses[self.names[0]].synthetic
 
+    @property
+    def contaminated(self) -> bool:
+        """Whether the weights behind one of the methods have, or may have, seen the videos in training."""
+        return any(diagnosis.warning for diagnosis in self.diagnoses.values())
+
     def to_frame(self) -> pd.DataFrame:
         """``comparison.csv``: one row per method.
 
@@ -74,6 +79,7 @@ class Comparison:
         for name in self.names:
             diagnosis = self.diagnoses[name]
             row: dict[str, Any] = {"method": name, "objective": diagnosis.objective, "synthetic": diagnosis.synthetic}
+            row["contaminated"] = bool(diagnosis.warning)
             intervals = diagnosis.bootstrap.intervals() if diagnosis.bootstrap else {}
             for quantity, value in points_of(diagnosis).items():
                 row[quantity] = value
@@ -155,18 +161,20 @@ class Comparison:
     def tables(self) -> list[Table]:
         """One table of the methods, and one of the differences to the first with their intervals."""
         objective = self.diagnoses[self.names[0]].objective
-        found = [_table(marked(f"Gaps in points of AP ({objective} oracle)", self.synthetic), _PRINTED)]
+        found = [_table(self._marked(f"Gaps in points of AP ({objective} oracle)"), _PRINTED)]
         for name in self.names:
             points = points_of(self.diagnoses[name])
             found[0].add_row(Text(name), *(shown(points[quantity]) for quantity in _PRINTED))
         if len(self.names) > 1:
-            title = f"Differences to {escape(self.names[0])}, 95 % intervals"
-            found.append(_table(marked(title, self.synthetic), _COMPARED))
+            found.append(_table(self._marked(f"Differences to {escape(self.names[0])}, 95 % intervals"), _COMPARED))
             frame = self.differences().set_index(["first", "second", "quantity"])
             for other in self.names[1:]:
                 cells = [_difference(frame.loc[(self.names[0], other, quantity)]) for quantity in _COMPARED]
                 found[1].add_row(Text(f"{other} - {self.names[0]}"), *cells)
         return found if self._alike() else [*found, self._best_rows_table()]
+
+    def _marked(self, title: str) -> str:
+        return marked(title, self.synthetic, self.contaminated)
 
     def _alike(self) -> bool:
         """Whether all methods report each query once."""
@@ -175,7 +183,7 @@ class Comparison:
 
     def _best_rows_table(self) -> Table:
         """The gaps once more, for methods that report a query under several classes."""
-        table = _table(marked("Gaps with the best row of each query alone", self.synthetic), _COMPARED)
+        table = _table(self._marked("Gaps with the best row of each query alone"), _COMPARED)
         table.add_column("rows per query", justify="right", no_wrap=True)
         for name in self.names:
             points = best_row_points(self.diagnoses[name])
@@ -189,7 +197,8 @@ class Comparison:
         return [f"{name}: {solver_line(d)}" for name, d in named if d.solver["optimal"] < d.solver["components"]]
 
     def __rich__(self) -> RenderableType:
-        return Group(*self.tables(), *map(Text, self.unproven()))
+        warnings = [f"Warning: {name}: {d.warning}" for name, d in self.diagnoses.items() if d.warning]
+        return Group(*(Text(line, style="red") for line in warnings), *self.tables(), *map(Text, self.unproven()))
 
     def __repr__(self) -> str:
         return plain_text(self.__rich__())
@@ -257,6 +266,7 @@ def compare(
     bootstrap: int = 1000,
     seed: int = 0,
     progress: bool = False,
+    trained_on: Sequence[str | Path] | None = None,
 ) -> Comparison:
     """Diagnoses several result files for one ground truth and compares them, resampling the same videos for all.
 
@@ -272,12 +282,14 @@ def compare(
         bootstrap: Resamples of the videos for paired intervals, 0 for none.
         seed: Seed of the resampling.
         progress: Shows progress bars on standard error.
+        trained_on: What the weights were trained on (see ``diagnose``): one list for all methods, or one per method.
 
     Raises:
         InputError: A file cannot be used as it is.
-        MindTheGapError: There are no result files, or names repeat.
+        MindTheGapError: There are no result files, names repeat, or lists and methods differ in number.
     """
     labels = _names(results_paths, names)
+    known = _lists(trained_on, len(labels))
     if out_dir is not None:
         for label, path in zip(labels, results_paths, strict=True):
             check_folder(Path(out_dir) / label, path)
@@ -293,13 +305,24 @@ def compare(
             bootstrap=bootstrap,
             seed=seed,
             progress=progress,
+            trained_on=seen,
         )
-        for label, path in zip(labels, results_paths, strict=True)
+        for label, path, seen in zip(labels, results_paths, known, strict=True)
     }
     comparison = Comparison(labels, diagnoses)
     if out_dir is not None:
         comparison.write(out_dir, progress=progress)
     return comparison
+
+
+def _lists(trained_on: Sequence[str | Path] | None, methods: int) -> Sequence[str | Path | None]:
+    """For each method, the videos it was trained on."""
+    given: list[str | Path | None] = [*trained_on] if trained_on else [None]
+    if len(given) not in (1, methods):
+        raise MindTheGapError(
+            f"{len(given)} lists of training videos for {methods} result files: give one, or one each."
+        )
+    return given * methods if len(given) == 1 else given
 
 
 def _names(paths: Sequence[str | Path], names: Sequence[str] | None) -> tuple[str, ...]:

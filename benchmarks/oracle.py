@@ -37,6 +37,8 @@ def diagnose_cached(gt: str, results: str, cache: str) -> dict[str, Any]:
     found: dict[str, Any] = {"tables": lap()}
     diagnosis = diagnose_tables(tables, bootstrap=0)
     found["oracles"] = lap()
+    found["rows per query"] = diagnosis.hedging().rows_per_query
+    found["oracle of the best rows"] = lap()
     plain = diagnosis.strata()
     found["strata"] = lap()
     diagnosis = diagnose_tables(tables, bootstrap=SAMPLES)

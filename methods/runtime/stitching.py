@@ -8,7 +8,7 @@ is averaged, resized and encoded as soon as no later clip covers it, to the same
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -196,14 +196,14 @@ class ClipStitcher:
             for frame in [frame for frame in clip.masks if frame < start]:
                 del clip.masks[frame]
 
-    def tracks(self, length: int) -> list[StitchedTrack]:
-        """All tracks of the video; call it once, after the last clip.
+    def tracks(self, length: int) -> Iterator[StitchedTrack]:
+        """All tracks of the video one by one, as each holds a table of its length; call it once, after the last clip.
 
         Args:
             length: Number of frames of the video.
         """
         self._finish_before(length)
-        return [self._track(query_id, row, length) for query_id, row in enumerate(self._rows)]
+        return (self._track(query_id, row, length) for query_id, row in enumerate(self._rows))
 
     @staticmethod
     def _track(query_id: int, row: _Row, length: int) -> StitchedTrack:

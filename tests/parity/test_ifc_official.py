@@ -125,7 +125,7 @@ def test_stitcher(reference, name):
         prediction = ClipPrediction(frames, torch.as_tensor(logits), torch.as_tensor(probs))
         assert stitcher.add(prediction) == identical.add(prediction)
     stitcher.tracks(length)
-    tracks = identical.tracks(length)
+    tracks = list(identical.tracks(length))
     close(torch.as_tensor(np.stack([track.class_probs for track in tracks])), reference[f"{name} probs"])
     counts = reference[f"{name} counts"]
     assert counts.shape == (len(tracks), length)

@@ -45,7 +45,7 @@ def test_crossing_objects_keep_their_identities(stride):
     masks = moving_boxes(26, [1, 30], [1, -1])  # they pass through each other in the middle
     stitcher, ids = stitch(masks, 5, stride)
     assert all(item == ids[0] for item in ids)
-    tracks = stitcher.tracks(26)
+    tracks = list(stitcher.tracks(26))
     assert len(tracks) == 2
     for row in (0, 1):
         track = tracks[ids[0][row]]
@@ -59,7 +59,7 @@ def test_an_object_out_of_the_window_comes_back_as_a_new_track():
     stitcher, ids = stitch(masks, 4, 2, drop=lambda frames, row: row == 1 and 4 <= frames.start <= 10)
     assert {item[0] for item in ids} == {ids[0][0]}
     assert ids[-1][1] == 2
-    tracks = stitcher.tracks(20)
+    tracks = list(stitcher.tracks(20))
     assert [rle is not None for rle in tracks[ids[0][1]].segmentations] == [frame < 6 for frame in range(20)]
     assert [rle is not None for rle in tracks[2].segmentations] == [frame >= 12 for frame in range(20)]
     assert not tracks[2].frame_probs[:12].any()
@@ -94,12 +94,12 @@ def test_empty_clips_and_a_single_frame():
     some = ClipPrediction(range(1, 4), torch.ones(2, 3, 2, 2), torch.tensor([[0.9, 0.1], [0.5, 0.5]]))
     assert stitcher.add(some) == [0, 1]
     assert stitcher.add(ClipPrediction(range(2, 5), torch.zeros(0, 3, 2, 2), torch.zeros(0, 2))) == []
-    tracks = stitcher.tracks(5)
+    tracks = list(stitcher.tracks(5))
     assert [rle is not None for rle in tracks[0].segmentations] == [False, True, True, True, False]
     single = ClipStitcher(3, (4, 4))
     single.add(ClipPrediction(range(1), torch.ones(1, 1, 2, 2), torch.tensor([[1.0]])))
     assert [len(track.segmentations) for track in single.tracks(1)] == [1]
-    assert ClipStitcher(3, (4, 4)).tracks(2) == []
+    assert list(ClipStitcher(3, (4, 4)).tracks(2)) == []
 
 
 def test_clips_must_come_in_order():

@@ -84,10 +84,10 @@ def gaps(ap=20.0, tracking=50.0, classification=5.0, **extra):
     }
 
 
-def write_oracle(folder, *, failures=True, predictions=True):
-    """Writes the oracle folder that belongs to ``write_inputs``."""
+def write_oracle(folder, *, failures=True, predictions=True, **extra):
+    """Writes the oracle folder that belongs to ``write_inputs``; ``extra`` goes to ``gaps.json``."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "gaps.json").write_text(json.dumps(gaps()))
+    (folder / "gaps.json").write_text(json.dumps(gaps(**extra)))
     keys = {"dataset": "", "method": "", "backbone": "", "seed": ""}
     shares = [(1, 11, 10, 0.4, 1.0, 20.0, 0.0), (1, 12, 12, 0.5, 1.0, 30.0, 0.0), (2, 21, 2, 0.0, 0.0, 0.0, 25.0)]
     rows = [

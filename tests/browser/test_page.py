@@ -61,7 +61,7 @@ def opened(browser):
 
 def make_page(folder, title="A page", count=1, **options):
     inputs = {key: options[key] for key in ("frames", "hostile", "predictions") if key in options}
-    oracle = {key: options[key] for key in ("failures", "predictions") if key in options}
+    oracle = {key: options[key] for key in ("failures", "predictions", "hedging") if key in options}
     truth, rows = lens_case.write_inputs(folder / "in", **inputs)
     found = lens_case.write_oracle(folder / "oracle", **oracle)
     return build(folder / "page", [ExperimentFiles(f"run {i}", truth, rows, found) for i in range(count)], title=title)
@@ -85,6 +85,15 @@ def test_opens_on_the_worst_object_at_its_costliest_event(opened, index):
     names = page.eval_on_selector_all("#worst li b", "nodes => nodes.map((node) => node.textContent)")
     assert names == ["square #12", "square #21", "square #11"]
     assert "+50.0" in page.inner_text("#waterfall")
+
+
+def test_rows_per_query_are_told_where_queries_have_several(opened, index, tmp_path):
+    best = {"AP": 15.0, "gaps": {"tracking": 20.0, "classification": 35.0, "segmentation": 30.0}}
+    hedging = {"queries": 2, "rows": 7, "rows_per_query": 3.5, "best_row_alone": best}
+    text = opened(make_page(tmp_path, hedging=hedging)).inner_text("#waterfall .hedging")
+    assert "3.5 rows per query" in text
+    assert "AP 15.0, tracking gap 20.0, classification gap 35.0, segmentation gap 30.0" in text
+    assert opened(index).locator("#waterfall .hedging").count() == 0
 
 
 def test_the_frame_image_and_the_masks_are_drawn(opened, index):

@@ -209,7 +209,7 @@ def _warning(gaps: dict[str, Any]) -> str:
 
 def _overview(gaps: dict[str, Any]) -> dict[str, Any]:
     """The part of gaps.json that the page shows."""
-    wanted = ("objective", "levels", "gaps", "splits", "solver", "intervals")
+    wanted = ("objective", "levels", "gaps", "splits", "hedging", "solver", "intervals")
     overview = {key: gaps[key] for key in wanted if key in gaps}
     # Wall-clock times would make the page differ from one build to the next.
     overview["solver"] = {k: v for k, v in gaps.get("solver", {}).items() if "seconds" not in k}

@@ -83,7 +83,7 @@
     const experiment = TL.experiment();
     const values = parts(experiment);
     const box = el("div", { class: "waterfall" });
-    TL.refill(root, el("h2", {}, `Where the points go: ${experiment.label}`), box, caption(experiment));
+    TL.refill(root, el("h2", {}, `Where the points go: ${experiment.label}`), box, caption(experiment), hedging(experiment));
     if (values.AP === null) {
       box.append(el("p", { class: "empty" }, "AP is undefined: no category of this ground truth has an object."));
       return;
@@ -100,6 +100,16 @@
     const lines = samples ? ` Lines: 95 % intervals, ${samples} bootstrap samples of the videos.` : "";
     const text = `Points of AP, ${objective}.${lines}${proof} Click a gap to sort the objects by what they lose to it.`;
     return el("p", { class: "note" }, text);
+  }
+
+  // What the gaps are if every query counts once; null where every query has one row anyway.
+  function hedging(experiment) {
+    const told = experiment.gaps.hedging;
+    if (!told || !(told.rows > told.queries)) return null;
+    const { AP, gaps } = told.best_row_alone;
+    const parts = STEPS.map(([name, title]) => `${title} ${number(name === "AP" ? AP : gaps[name], 1)}`);
+    const rows = `${number(told.rows_per_query, 1)} rows per query: the oracle may choose the right class, so class errors count as ranking.`;
+    return el("p", { class: "note hedging" }, `${rows} With the best row of each query alone: ${parts.join(", ")}.`);
   }
 
   function waterfall(experiment, values, width) {

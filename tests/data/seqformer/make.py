@@ -109,14 +109,9 @@ def build(parts: types.SimpleNamespace, features: list[torch.Tensor]):
     return model, criterion, keys
 
 
-def main(checkout: Path) -> None:
-    parts = official(checkout)
-    clips = seeds.clips()
-    features = [torch.from_numpy(level) for level in clips["features"]]
-    model, criterion, keys = build(parts, features)
-    images = torch.zeros(seeds.CLIPS * seeds.FRAMES, 3, seeds.HEIGHT, seeds.BREADTH)
-    samples = parts.nested(images, torch.from_numpy(clips["padding"]).flatten(0, 1))
-    targets = [
+def annotations(clips: dict) -> list[dict]:
+    """Targets in the official layout: a clip's frames one after the other."""
+    return [
         {
             "labels": torch.from_numpy(clip["labels"]),
             "boxes": torch.from_numpy(clip["boxes"]).flatten(0, 1),
@@ -125,6 +120,49 @@ def main(checkout: Path) -> None:
         }
         for clip in clips["targets"]
     ]
+
+
+def matches(criterion: torch.nn.Module, layers: list[dict], targets: list[dict]) -> torch.Tensor:
+    """Layer, clip, query and target of every matched pair."""
+    pairs = []
+    for index, layer in enumerate(layers):
+        found = criterion.matcher(layer, targets, seeds.FRAMES, None)
+        pairs += [
+            (index, clip, int(query), int(target))
+            for clip, matched in enumerate(found)
+            for query, target in zip(*matched, strict=True)
+        ]
+    return torch.tensor(pairs)
+
+
+def weighted(losses: dict) -> dict:
+    """The losses of all layers, weighted."""
+    weights = {"loss_ce": 2.0, "loss_bbox": 5.0, "loss_giou": 2.0, "loss_mask": 2.0, "loss_dice": 5.0}
+    names = {name: [*(f"{name}_{index}" for index in range(seeds.LAYERS - 1)), name] for name in weights}
+    return {name: weights[name] * torch.stack([losses[key] for key in keys]) for name, keys in names.items()}
+
+
+def inferred_masks(
+    parts: types.SimpleNamespace, model: torch.nn.Module, features: list, samples: object
+) -> torch.Tensor:
+    """Masks of the official inference; it takes one video, and the first clip has no padding."""
+    model.detr.backbone.features = [level[: seeds.FRAMES] for level in features]
+    images = torch.zeros(seeds.FRAMES, 3, seeds.HEIGHT, seeds.BREADTH)
+    masks = model.forward_mask_head_train  # the number of queries is written into their inference
+    model.forward_mask_head_train = lambda *given, num_insts=None: masks(*given[:5], [seeds.QUERIES])
+    with torch.no_grad():
+        result = model.inference(parts.nested(images, samples.mask[: seeds.FRAMES]), seeds.BREADTH, seeds.HEIGHT)
+    return result["pred_masks"][0][seeds.SHOWN]
+
+
+def main(checkout: Path) -> None:
+    parts = official(checkout)
+    clips = seeds.clips()
+    features = [torch.from_numpy(level) for level in clips["features"]]
+    model, criterion, keys = build(parts, features)
+    images = torch.zeros(seeds.CLIPS * seeds.FRAMES, 3, seeds.HEIGHT, seeds.BREADTH)
+    samples = parts.nested(images, torch.from_numpy(clips["padding"]).flatten(0, 1))
+    targets = annotations(clips)
     seen = {}
     model.detr.transformer.register_forward_hook(lambda module, given, result: seen.update(result=result))
     outputs, losses = model(samples, targets, criterion, train=True)
@@ -140,35 +178,13 @@ def main(checkout: Path) -> None:
         "boxes": torch.stack([layer["pred_boxes"] for layer in layers]),
         "masks": torch.cat([torch.cat(layer["pred_masks"], dim=1)[0] for layer in layers]),
     }
-    pairs = []
-    for index, layer in enumerate(layers):
-        found = criterion.matcher(layer, targets, seeds.FRAMES, None)
-        pairs += [
-            (index, clip, int(query), int(target))
-            for clip, matched in enumerate(found)
-            for query, target in zip(*matched, strict=True)
-        ]
-    arrays["matches"] = torch.tensor(pairs)
-    weights = {"loss_ce": 2.0, "loss_bbox": 5.0, "loss_giou": 2.0, "loss_mask": 2.0, "loss_dice": 5.0}
-    total = 0.0
-    for name, weight in weights.items():
-        values = [losses[f"{name}_{index}"] for index in range(seeds.LAYERS - 1)] + [losses[name]]
-        arrays[name] = weight * torch.stack(values)
-        total = total + arrays[name].sum()
-    total.backward()
+    found = weighted(losses)
+    sum(value.sum() for value in found.values()).backward()
     named = dict(model.named_parameters(remove_duplicate=False))
-    for key in seeds.GRADIENTS:
-        arrays[f"gradient/{key}"] = named[key].grad
-    with torch.no_grad():
-        # Their inference takes one video; the first clip has no padding.
-        model.detr.backbone.features = [level[: seeds.FRAMES] for level in features]
-        video = parts.nested(images[: seeds.FRAMES], samples.mask[: seeds.FRAMES])
-        masks = model.forward_mask_head_train  # the number of queries is written into their inference
-        model.forward_mask_head_train = lambda *given, num_insts=None: masks(*given[:5], [seeds.QUERIES])
-        result = model.inference(video, seeds.BREADTH, seeds.HEIGHT)
-        arrays["inference_masks"] = result["pred_masks"][0][seeds.SHOWN]
-    stored = {name: value.detach().numpy().astype(np.float32) for name, value in arrays.items() if name != "matches"}
-    stored["matches"] = arrays["matches"].numpy().astype(np.int16)
+    arrays |= found | {f"gradient/{key}": named[key].grad for key in seeds.GRADIENTS}
+    arrays["inference_masks"] = inferred_masks(parts, model, features, samples)
+    stored = {name: value.detach().numpy().astype(np.float32) for name, value in arrays.items()}
+    stored["matches"] = matches(criterion, layers, targets).numpy().astype(np.int16)
     stored["keys"] = np.array(json.dumps(keys))
     np.savez_compressed(HERE / "reference.npz", **stored)
 

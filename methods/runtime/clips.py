@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from methods.runtime.frames import VideoFrames
+from methods.runtime.heap import Heap
 
 Features = tuple[Tensor, ...]
 
@@ -190,6 +191,7 @@ def sliding_clips(
     """
     cache: deque[Features] = deque()
     first, encoded = 0, 0
+    heap = Heap()
     for clip in clip_ranges(frames.length, window, stride):
         while first < clip.start:
             cache.popleft()
@@ -201,3 +203,4 @@ def sliding_clips(
             cache.extend(tuple(level[row].clone() for level in batch) for row in range(stop - encoded))
             encoded = stop
         yield clip, tuple(torch.stack(level) for level in zip(*cache, strict=True))
+        heap.give_back()

@@ -18,6 +18,7 @@ rule train_method:
     conda:
         "../../envs/mindthegap.yaml"
     threads: ask("training", "cpus")
+    priority: 1  # before predictions, which are short and nothing but a diagnosis waits for
     resources:
         mem_mb=ask("training", "mem_mb"),
         runtime=ask("training", "runtime"),
@@ -54,7 +55,7 @@ use rule train_method as pretrain_method with:
         f"{OUT}/logs/pretraining/{{pretraining}}/{{backbone}}.log",
     benchmark:
         f"{OUT}/benchmarks/pretraining/{{pretraining}}/{{backbone}}.jsonl"
-    priority: lambda wildcards: SCALE.urgency(wildcards.pretraining)
+    priority: lambda wildcards: 1 + SCALE.urgency(wildcards.pretraining)
     params:
         method=lambda wildcards: SCALE.pretraining[wildcards.pretraining].method,
         seed=lambda wildcards: SCALE.pretraining[wildcards.pretraining].seed,

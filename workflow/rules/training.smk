@@ -15,10 +15,10 @@ rule train_method:
         f"{OUT}/logs/runs/{{dataset}}/{{method}}-{{backbone}}/{{seed}}.log",
     benchmark:
         f"{OUT}/benchmarks/runs/{{dataset}}/{{method}}-{{backbone}}/{{seed}}.jsonl"
+    priority: 1  # before predictions, which are short and nothing but a diagnosis waits for
     conda:
         "../../envs/mindthegap.yaml"
     threads: ask("training", "cpus")
-    priority: 1  # before predictions, which are short and nothing but a diagnosis waits for
     resources:
         mem_mb=ask("training", "mem_mb"),
         runtime=ask("training", "runtime"),

@@ -61,6 +61,11 @@ def test_the_share_of_wrong_scores_counts_queries_on_objects_only():
     rows = [(0, 1, 0.6), (0, 2, 0.2), (1, 2, 0.9), (2, 3, 0.9)]
     tables = tables_of(table(shared, [[9, 9, 9]], [[9]], rows=rows))
     assert diagnose_tables(tables).hedging().wrong_score == pytest.approx(0.2 / 0.8)
+    huge = [(0, 1, 1.6e308), (0, 2, 0.8e308), (1, 2, 0.9), (2, 3, -1e308)]
+    tables = tables_of(table(shared, [[9, 9, 9]], [[9]], rows=huge))
+    assert diagnose_tables(tables).hedging().wrong_score == pytest.approx(1 / 3)
+    negative = tables_of(table([[[9]]], [[9]], [[9]], rows=[(0, 1, -0.5), (0, 2, -0.2)]))
+    assert diagnose_tables(negative).hedging().wrong_score is None
     nowhere = tables_of(table([[[0]]], [[9]], [[9]], rows=[(0, 1, 0.5), (0, 2, 0.5)]))
     assert diagnose_tables(nowhere).hedging().wrong_score is None
 

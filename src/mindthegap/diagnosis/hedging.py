@@ -18,6 +18,7 @@ from mindthegap.diagnosis.gaps import nested
 from mindthegap.diagnosis.levels import oracle_levels
 from mindthegap.evaluation import OverlapTables, VideoOverlaps, evaluate_tables
 from mindthegap.oracle import SolverSettings, iou
+from mindthegap.oracle.sums import Bools, Floats
 
 _ON_OBJECT = 0.5
 
@@ -85,15 +86,24 @@ def _best_rows(video: VideoOverlaps) -> VideoOverlaps:
 
 
 def _wrong_score(tables: OverlapTables) -> float | None:
-    wrong = total = 0.0
-    for video in tables.videos:
-        if not len(video.row_index) or not len(video.object_id):
-            continue
-        shared = video.intersection.sum(axis=0, dtype=np.int64)
-        queries, objects = (area.sum(axis=0, dtype=np.int64) for area in (video.query_area, video.object_area))
-        overlap = iou(shared, queries[:, None] + objects[None] - shared)[video.row_query]
-        on = overlap.max(axis=1) >= _ON_OBJECT
-        right = video.object_category[overlap.argmax(axis=1)] == video.row_category
-        total += float(video.row_score[on].sum())
-        wrong += float(video.row_score[on & ~right].sum())
-    return wrong / total if total > 0 else None
+    found = [_scores_on_objects(video) for video in tables.videos]
+    scores = np.concatenate([np.zeros(0), *(scores for scores, _ in found)])
+    wrong = np.concatenate([np.zeros(0, bool), *(wrong for _, wrong in found)])
+    weights = np.maximum(scores, 0.0)  # any finite number may be a score
+    largest = weights.max(initial=0.0)
+    if largest == 0:
+        return None
+    weights = weights / largest  # huge ones have no sum
+    return float(weights[wrong].sum() / weights.sum())
+
+
+def _scores_on_objects(video: VideoOverlaps) -> tuple[Floats, Bools]:
+    """Scores of the rows that lie on an object, and whether they have another class."""
+    if not len(video.row_index) or not len(video.object_id):
+        return np.zeros(0), np.zeros(0, bool)
+    shared = video.intersection.sum(axis=0, dtype=np.int64)
+    queries, objects = (area.sum(axis=0, dtype=np.int64) for area in (video.query_area, video.object_area))
+    overlap = iou(shared, queries[:, None] + objects[None] - shared)[video.row_query]
+    on = overlap.max(axis=1) >= _ON_OBJECT
+    wrong: Bools = video.object_category[overlap.argmax(axis=1)] != video.row_category
+    return video.row_score[on], wrong[on]

@@ -21,6 +21,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from methods.runtime.heap import resident
+
 FRAMES, OBJECTS = 500, 20
 STOPS = (50, 250, 500)
 WINDOW = 50  # frames that a time per frame is the mean of
@@ -33,12 +35,6 @@ TALKATIVE = {
     "mask_threshold": 0.4,
     "max_per_frame": OBJECTS,
 }
-
-
-def resident_mib() -> float:
-    """Memory of this process in MiB (Linux)."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * 4096 / 2**20
 
 
 def render(folder: Path) -> None:
@@ -57,7 +53,7 @@ def watched(video: dict[str, Any], frames_dir: Path, pipeline: Any) -> Any:
 
     class Watched(VideoFrames):
         def batch(self, indices: Sequence[int]) -> dict[str, list[Any]]:
-            self.marks.append((indices[0], time.perf_counter(), resident_mib()))
+            self.marks.append((indices[0], time.perf_counter(), resident() / 2**20))
             return super().batch(indices)
 
     frames = Watched(video, frames_dir, pipeline)
@@ -106,7 +102,7 @@ def measure(method: str, folder: Path, weights: Path | None) -> dict[str, Any]:
     content = json.loads((folder / "diagnostic.json").read_text())
     frames = watched(content["videos"][0], folder / "frames", pipeline)
     tracks = model.predict_video(frames)
-    marks = [*frames.marks, (FRAMES, time.perf_counter(), resident_mib())]
+    marks = [*frames.marks, (FRAMES, time.perf_counter(), resident() / 2**20)]
     at = {frame: (clock, memory) for frame, clock, memory in marks}
     return {
         "method": method,

@@ -18,6 +18,7 @@ from methods.runtime.frames import VideoFrames
 from methods.runtime.heap import Heap
 
 Features = tuple[Tensor, ...]
+_HEAP = Heap()  # one for the process: what short videos leave behind adds up
 
 
 class ClipSample(BaseFrameSample):
@@ -191,7 +192,6 @@ def sliding_clips(
     """
     cache: deque[Features] = deque()
     first, encoded = 0, 0
-    heap = Heap()
     for clip in clip_ranges(frames.length, window, stride):
         while first < clip.start:
             cache.popleft()
@@ -203,4 +203,4 @@ def sliding_clips(
             cache.extend(tuple(level[row].clone() for level in batch) for row in range(stop - encoded))
             encoded = stop
         yield clip, tuple(torch.stack(level) for level in zip(*cache, strict=True))
-        heap.give_back()
+        _HEAP.give_back()

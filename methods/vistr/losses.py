@@ -14,9 +14,8 @@ from torchvision.ops import box_convert, generalized_box_iou
 
 from methods.ifc.losses import dice_loss, focal_loss
 from methods.runtime.clips import ClipTargets
-from methods.vistr.network import ClipOutputs
+from methods.vistr.network import ClipOutputs, Pair
 
-Pair = tuple[Tensor, Tensor]
 _UNSEEN = 1e-6  # keeps logarithm and quotient finite
 
 

@@ -16,7 +16,6 @@ from rich.text import Text
 
 from mindthegap.diagnosis.diagnose import diagnose
 from mindthegap.diagnosis.display import interval_text, marked, shown, solver_line
-from mindthegap.diagnosis.gaps import GAPS
 from mindthegap.diagnosis.intervals import CONFIDENCE, interval
 from mindthegap.diagnosis.report import Diagnosis, check_folder
 from mindthegap.diagnosis.stratified import QUANTITIES
@@ -87,8 +86,9 @@ class Comparison:
                     row[f"{quantity}_low"], row[f"{quantity}_high"] = intervals[quantity] or (None, None)
             scores = diagnosis.identity_metrics().class_average
             row |= {name: getattr(scores, name, None) for name in _IDENTITY_SCORES}
-            row["rows_per_query"] = diagnosis.hedging().rows_per_query
-            row |= {f"best_row_{name}": value for name, value in best_row_points(diagnosis).items()}
+            hedging = diagnosis.hedging()
+            row["rows_per_query"] = hedging.rows_per_query
+            row |= {f"best_row_{name}": value for name, value in hedging.points.items()}
             rows.append({**row, "solver_status": diagnosis.solver["status"]})
         return pd.DataFrame(rows)
 
@@ -171,24 +171,20 @@ class Comparison:
             for other in self.names[1:]:
                 cells = [_difference(frame.loc[(self.names[0], other, quantity)]) for quantity in _COMPARED]
                 found[1].add_row(Text(f"{other} - {self.names[0]}"), *cells)
-        return found if self._alike() else [*found, self._best_rows_table()]
+        hedged = any(diagnosis.hedging().hedged for diagnosis in self.diagnoses.values())
+        return [*found, self._best_rows_table()] if hedged else found
 
     def _marked(self, title: str) -> str:
         return marked(title, self.synthetic, self.contaminated)
-
-    def _alike(self) -> bool:
-        """Whether all methods report each query once."""
-        counts = [diagnosis.hedging() for diagnosis in self.diagnoses.values()]
-        return all(hedging.rows == hedging.queries for hedging in counts)
 
     def _best_rows_table(self) -> Table:
         """The gaps once more, for methods that report a query under several classes."""
         table = _table(self._marked("Gaps with the best row of each query alone"), _COMPARED)
         table.add_column("rows per query", justify="right", no_wrap=True)
         for name in self.names:
-            points = best_row_points(self.diagnoses[name])
-            cells = [shown(points[quantity]) for quantity in _COMPARED]
-            table.add_row(Text(name), *cells, shown(self.diagnoses[name].hedging().rows_per_query))
+            hedging = self.diagnoses[name].hedging()
+            cells = [shown(hedging.points[quantity]) for quantity in _COMPARED]
+            table.add_row(Text(name), *cells, shown(hedging.rows_per_query))
         return table
 
     def unproven(self) -> list[str]:
@@ -226,12 +222,6 @@ def points_of(diagnosis: Diagnosis) -> dict[str, float | None]:
     levels = diagnosis.chain.levels
     aps = {"AP": "default", "AP_tracking": "tracking", "AP_classification": "both"}
     return {**{name: levels[level].evaluation.AP for name, level in aps.items()}, **diagnosis.gaps}
-
-
-def best_row_points(diagnosis: Diagnosis) -> dict[str, float | None]:
-    """AP and the three gaps with the best row of each query alone."""
-    best = diagnosis.hedging().best
-    return {"AP": best.levels["default"].evaluation.AP, **{name: best.gaps[name] for name in GAPS}}
 
 
 def _change(first: float | None, second: float | None, samples: Sequence[Floats], videos: int) -> tuple[Any, ...]:

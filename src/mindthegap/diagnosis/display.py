@@ -124,16 +124,15 @@ def identity_line(diagnosis: Diagnosis) -> str:
 def hedging_line(diagnosis: Diagnosis) -> str:
     """What the gaps are with one row per query; empty where no query has several."""
     hedging = diagnosis.hedging()
-    rows, wrong = hedging.rows_per_query, hedging.wrong_score
-    if rows is None or hedging.rows == hedging.queries:
+    if not hedging.hedged:
         return ""
+    wrong = hedging.wrong_score
     classes = "" if wrong is None else f", {wrong:.0%} of the score on wrong classes"
-    best = hedging.best
-    points = {"AP": best.levels["default"].evaluation.AP, **{f"{name} gap": best.gaps[name] for name in GAPS}}
-    numbers = ", ".join(f"{name} {shown(value)}" for name, value in points.items())
+    named = {f"{name} gap" if name in GAPS else name: value for name, value in hedging.points.items()}
+    numbers = ", ".join(f"{name} {shown(value)}" for name, value in named.items())
     return (
-        f"{rows:.1f} rows per query{classes}: the oracle of identities may choose the right class, so errors count "
-        f"as ranking. With the best row of each query alone: {numbers}."
+        f"{hedging.rows_per_query:.1f} rows per query{classes}: the oracle of identities may choose the right class, "
+        f"so errors count as ranking. With the best row of each query alone: {numbers}."
     )
 
 

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from mindthegap.diagnosis.chain import Chain
-from mindthegap.diagnosis.gaps import nested
+from mindthegap.diagnosis.gaps import GAPS, nested
 from mindthegap.diagnosis.levels import oracle_levels
-from mindthegap.evaluation import OverlapTables, VideoOverlaps, evaluate_tables
-from mindthegap.oracle import SolverSettings, iou
+from mindthegap.evaluation import OverlapTables, VideoOverlaps, evaluate_tables, row_candidates
+from mindthegap.oracle import SolverSettings
 from mindthegap.oracle.sums import Bools, Floats
 
 _ON_OBJECT = 0.5
@@ -45,11 +45,20 @@ class Hedging:
         """Mean number of rows per query, 1 without hedging; ``None`` without rows."""
         return self.rows / self.queries if self.queries else None
 
+    @property
+    def hedged(self) -> bool:
+        """Whether a query has several rows."""
+        return self.rows > self.queries
+
+    @property
+    def points(self) -> dict[str, float | None]:
+        """``AP`` and the three gaps of the best rows."""
+        return {"AP": self.best.levels["default"].evaluation.AP, **{name: self.best.gaps[name] for name in GAPS}}
+
     def to_dict(self) -> dict[str, Any]:
         """The object ``hedging`` of ``gaps.json``."""
-        levels = self.best.levels
-        found = nested(self.best.gaps)
-        best = {"AP": levels["default"].evaluation.AP, "gaps": found["gaps"], "splits": found["splits"]}
+        levels, found = self.best.levels, nested(self.best.gaps)
+        best = {"AP": self.points["AP"], "gaps": found["gaps"], "splits": found["splits"]}
         best["optimal"] = all(linking.optimal for level in levels.values() for linking in level.linkings)
         counts = {"queries": self.queries, "rows": self.rows, "rows_per_query": self.rows_per_query}
         return {**counts, "wrong_score": self.wrong_score, "best_row_alone": best}
@@ -101,9 +110,7 @@ def _scores_on_objects(video: VideoOverlaps) -> tuple[Floats, Bools]:
     """Scores of the rows that lie on an object, and whether they have another class."""
     if not len(video.row_index) or not len(video.object_id):
         return np.zeros(0), np.zeros(0, bool)
-    shared = video.intersection.sum(axis=0, dtype=np.int64)
-    queries, objects = (area.sum(axis=0, dtype=np.int64) for area in (video.query_area, video.object_area))
-    overlap = iou(shared, queries[:, None] + objects[None] - shared)[video.row_query]
+    overlap = row_candidates(video).iou()
     on = overlap.max(axis=1) >= _ON_OBJECT
     wrong: Bools = video.object_category[overlap.argmax(axis=1)] != video.row_category
     return video.row_score[on], wrong[on]

@@ -97,23 +97,23 @@ class FrameMaskHead(BaseModule):
         """Finer backbone levels [B, C, H', W'], coarse first, in the head's widths; they do not depend on the clip."""
         return [getattr(self, f"adapter{index}")(level) for index, level in enumerate(levels, start=1)]
 
-    def forward(self, memory: Tensor, maps: Tensor, laterals: Sequence[Tensor]) -> Tensor:
-        """Features of B frames with K instances.
+    def forward(self, memory: Tensor, maps: Tensor, frames: Tensor, laterals: Sequence[Tensor]) -> Tensor:
+        """Features of M attention maps in B frames.
 
         Args:
             memory: [B, D, h, w].
-            maps: [B, K, heads, h, w].
-            laterals: As ``adapt`` returns them.
+            maps: [M, heads, h, w].
+            frames: [M] which of the B frames each map belongs to.
+            laterals: [B, C, H', W'], as ``adapt`` returns them.
 
         Returns:
-            [B * K, channels[-1], H'', W''] at the size of the last level.
+            [M, channels[-1], H, W] at the size of the last level.
         """
-        count = maps.shape[1]
-        x = torch.cat([memory.repeat_interleave(count, dim=0), maps.flatten(0, 1)], dim=1)
+        x = torch.cat([memory.index_select(0, frames), maps], dim=1)
         x = self._block(1, x)
         for index, level in enumerate(laterals, start=1):
             x = self._block(index + 1, x)
-            lateral = level.repeat_interleave(count, dim=0)
+            lateral = level.index_select(0, frames)
             x = lateral + functional.interpolate(x, size=lateral.shape[-2:], mode="nearest")
         if self.conv_offset is None:
             x = self.dcn(x)

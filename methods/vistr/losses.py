@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -106,7 +106,7 @@ def attention_loss(maps: Tensor, wanted: Sequence[SlotTargets], pairs: Sequence[
     An own training aid, not in the paper: the masks teach the maps only through the mask head's convolutions.
 
     Args:
-        maps: [N, T, K, h, w], summing to 1 per query.
+        maps: [N, T, K, heads, h, w], summing to 1 per query.
         wanted: Targets of each clip.
         pairs: Slots and objects of each clip that belong together.
     """
@@ -115,7 +115,7 @@ def attention_loss(maps: Tensor, wanted: Sequence[SlotTargets], pairs: Sequence[
         pair, frame = target.visible[objects].nonzero(as_tuple=True)
         masks = target.masks[objects[pair], frame][:, None]
         cells = functional.adaptive_avg_pool2d(masks, (maps.shape[-2], maps.shape[-1])).flatten(1)
-        seen = maps[clip, frame, slots[pair]].flatten(1).clamp_min(_UNSEEN).log()
+        seen = maps[clip, frame, slots[pair]].sum(dim=1).flatten(1).clamp_min(_UNSEEN).log()
         losses.append(-(cells * seen).sum(dim=1) / cells.sum(dim=1).clamp_min(_UNSEEN))
     joined = torch.cat(losses)
     return joined.sum() / max(len(joined), 1)
@@ -136,12 +136,17 @@ class SequenceCriterion:
         self.weights, self.mask_stride = weights, mask_stride
 
     def __call__(
-        self, outputs: ClipOutputs, targets: Sequence[ClipTargets], image_sizes: Sequence[tuple[int, int]]
+        self,
+        outputs: ClipOutputs,
+        masks_of: Callable[[Tensor, Tensor], Tensor],
+        targets: Sequence[ClipTargets],
+        image_sizes: Sequence[tuple[int, int]],
     ) -> dict[str, Tensor]:
         """Losses of a batch of N clips.
 
         Args:
             outputs: What the network says of them.
+            masks_of: Mask logits [M, T, h, w] of the instances in these clips [M] and slots [M].
             targets: One per clip.
             image_sizes: (height, width) of every clip's frames without padding.
 
@@ -164,7 +169,7 @@ class SequenceCriterion:
                 pairs = [match(*item, self.weights) for item in zip(classes, boxes, wanted, strict=True)]
             values = self._boxes(classes, boxes, wanted, pairs, number)
             if last:
-                values |= self._masks(outputs.mask_logits.float(), wanted, pairs, number)
+                values |= self._masks(masks_of, wanted, pairs, number)
                 if self.weights.attention:
                     values["loss_attention"] = self.weights.attention * attention_loss(outputs.maps, wanted, pairs)
             losses |= {name if last else f"d{layer}.{name}": value for name, value in values.items()}
@@ -198,17 +203,23 @@ class SequenceCriterion:
         }
 
     def _masks(
-        self, logits: Tensor, wanted: Sequence[SlotTargets], pairs: Sequence[Pair], number: float
+        self,
+        masks_of: Callable[[Tensor, Tensor], Tensor],
+        wanted: Sequence[SlotTargets],
+        pairs: Sequence[Pair],
+        number: float,
     ) -> dict[str, Tensor]:
-        """Mask losses: logits [N, K, T, h, w]."""
-        size = wanted[0].masks.shape[-2:]
-        chosen, truth = [], []
-        for clip, (target, (slots, objects)) in enumerate(zip(wanted, pairs, strict=True)):
-            pair, frame = target.visible[objects].nonzero(as_tuple=True)
-            chosen.append(logits[clip, slots[pair], frame])
-            truth.append(target.masks[objects[pair], frame])
-        pixels = functional.interpolate(torch.cat(chosen)[:, None], size=size, mode="bilinear", align_corners=False)
-        predicted, expected = pixels[:, 0].flatten(1), torch.cat(truth).flatten(1)
+        """Mask losses of the matched slots in the frames where their objects are."""
+        clips = torch.cat([torch.full_like(slots, clip) for clip, (slots, _) in enumerate(pairs)])
+        slots = torch.cat([slots for slots, _ in pairs])
+        visible = [target.visible[objects] for target, (_, objects) in zip(wanted, pairs, strict=True)]
+        masks = [target.masks[objects] for target, (_, objects) in zip(wanted, pairs, strict=True)]
+        truth = torch.cat([mask[seen] for mask, seen in zip(masks, visible, strict=True)])
+        # Of a batch without objects one mask is made all the same, so that all parameters have a gradient, if only 0.
+        asked = (clips, slots) if len(slots) else (clips.new_zeros(1), slots.new_zeros(1))
+        logits = masks_of(*asked).float()[: len(slots)][torch.cat(visible)]
+        pixels = functional.interpolate(logits[:, None], size=truth.shape[-2:], mode="bilinear", align_corners=False)
+        predicted, expected = pixels[:, 0].flatten(1), truth.flatten(1)
         return {
             "loss_focal": self.weights.focal * focal_loss(predicted, expected, number),
             "loss_dice": self.weights.dice * dice_loss(predicted, expected, number),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -85,7 +86,7 @@ class GapVisTR(BaseModel):
         outputs = self.clip_outputs(inputs, data_samples)
         sizes = [(sample[0].img_shape[0], sample[0].img_shape[1]) for sample in data_samples]
         targets = clip_targets(data_samples, inputs.device)
-        losses = self.criterion(outputs, targets, sizes)
+        losses = self.criterion(outputs, partial(self.head.mask_logits, outputs), targets, sizes)
         if self.semantic_aid is not None:
             losses |= self.semantic_aid.loss(outputs.memory, targets)
         return losses
@@ -125,11 +126,12 @@ class GapVisTR(BaseModel):
         cyclic = torch.arange(head.frames, device=projected[0].device) % len(clip)
         queries, memory = head.decode(projected[0][cyclic][None], None)
         slots = queries[-1, 0].reshape(head.frames, head.slots, -1)
-        features = []
+        features, same = [], cyclic.new_zeros(head.slots)
         for position, frame in enumerate(cyclic.tolist()):
             laterals = [level[frame : frame + 1] for level in projected[1:]]
             one = slice(position, position + 1)
-            features.append(head.frame_features(slots[one], memory[0, one], None, laterals)[0][0])
+            maps = head.bbox_attention(slots[one], memory[0, one], None)[0]
+            features.append(head.frame_features(memory[0, one], maps, same, laterals))
         # Slot by slot: all of them in the 3D convolutions at once would be most of the memory.
         sequences = (torch.stack([frame[slot] for frame in features], dim=1) for slot in range(head.slots))
         logits = torch.stack([head.insmask_head(sequence[None])[0, 0, : len(clip)] for sequence in sequences])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from mmdet.models.layers import DetrTransformerDecoder, DetrTransformerEncoder
@@ -52,18 +52,18 @@ class ClipOutputs(NamedTuple):
     Attributes:
         class_logits: [layers, N, T * K, C + 1], no object last.
         boxes: [layers, N, T * K, 4] cx, cy, w, h as fractions of the image without padding.
-        mask_logits: [N, K, T, H / 4, W / 4] of the last layer.
         queries: [N, T, K, D] of the last layer.
         memory: [N, T, D, h, w] encoded pixels.
-        maps: [N, T, K, h, w] where each query looks for its mask, summing to 1.
+        maps: [N, T, K, heads, h, w] where each query looks for its mask, summing to 1.
+        laterals: [N * T, C, H, W] finer backbone levels in the mask head's widths, coarse first.
     """
 
     class_logits: Tensor
     boxes: Tensor
-    mask_logits: Tensor
     queries: Tensor
     memory: Tensor
     maps: Tensor
+    laterals: tuple[Tensor, ...]
 
 
 class VisTRHead(BaseModule):
@@ -165,25 +165,35 @@ class VisTRHead(BaseModule):
         """Backbone levels of B frames, fine first, in the head's widths, coarse first: what no clip changes."""
         return self.input_proj(levels[-1]), *self.mask_head.adapt(list(levels[-2::-1]))
 
-    def frame_features(self, queries: Tensor, memory: Tensor, padding: Tensor | None, laterals: Any) -> Pair:
-        """What the masks of B frames are made of: queries [B, K, D], memory [B, D, h, w].
+    def frame_features(self, memory: Tensor, maps: Tensor, frames: Tensor, laterals: Sequence[Tensor]) -> Tensor:
+        """What masks are made of, frame by frame: arguments and result as for ``FrameMaskHead``."""
+        scale = maps.shape[-2] * maps.shape[-1] if self.scaled_maps else 1
+        features: Tensor = self.mask_head(memory, scale * maps, frames, laterals)
+        return features
+
+    def mask_logits(self, outputs: ClipOutputs, clips: Tensor, slots: Tensor) -> Tensor:
+        """Masks of some instances.
+
+        No instance's mask depends on another's, and only matched slots have a mask to learn; the official code computes
+        those of all slots, which is most of its work, and then drops the others.
+
+        Args:
+            outputs: What ``forward`` returned.
+            clips: [M] the instances' clips, below N.
+            slots: [M] their slots, below K.
 
         Returns:
-            Features [B, K, C, H, W] and the attention maps behind them, [B, K, heads, h, w].
+            [M, T, H / 4, W / 4].
         """
-        maps = self.bbox_attention(queries, memory, padding)
-        scale = maps[0, 0, 0].numel() if self.scaled_maps else 1
-        features: Tensor = self.mask_head(memory, scale * maps, laterals)
-        return features.reshape(len(queries), self.slots, *features.shape[1:]), maps
-
-    def instance_masks(self, features: Tensor) -> Tensor:
-        """Mask logits [N, K, T, H, W] from frame features [N, T, K, C, H, W]."""
-        sequences = features.permute(0, 2, 3, 1, 4, 5).flatten(0, 1)
-        logits: Tensor = self.insmask_head(sequences)
-        return logits.reshape(len(features), self.slots, *logits.shape[2:])
+        time = torch.arange(self.frames, device=clips.device)
+        maps = outputs.maps[clips[:, None], time, slots[:, None]].flatten(0, 1)
+        frames = (clips[:, None] * self.frames + time).flatten()
+        features = self.frame_features(outputs.memory.flatten(0, 1), maps, frames, outputs.laterals)
+        logits: Tensor = self.insmask_head(features.unflatten(0, (len(clips), -1)).transpose(1, 2))
+        return logits[:, 0]
 
     def forward(self, projected: Sequence[Tensor], clips: int, padding: Tensor | None) -> ClipOutputs:
-        """All outputs.
+        """All outputs but the masks.
 
         Args:
             projected: As ``project`` returns them for the N * T frames, clip by clip.
@@ -194,7 +204,6 @@ class VisTRHead(BaseModule):
         queries, memory = self.decode(pixels.reshape(clips, self.frames, *pixels.shape[1:]), padding)
         slots = queries[-1].reshape(clips, self.frames, self.slots, -1)
         ignored = None if padding is None else padding.flatten(0, 1)
-        features, maps = self.frame_features(slots.flatten(0, 1), memory.flatten(0, 1), ignored, laterals)
-        masks = self.instance_masks(features.unflatten(0, (clips, -1)))
-        seen = maps.sum(dim=2).unflatten(0, (clips, -1))
-        return ClipOutputs(self.class_embed(queries), self.bbox_embed(queries).sigmoid(), masks, slots, memory, seen)
+        maps = self.bbox_attention(slots.flatten(0, 1), memory.flatten(0, 1), ignored).unflatten(0, (clips, -1))
+        classes, boxes = self.class_embed(queries), self.bbox_embed(queries).sigmoid()
+        return ClipOutputs(classes, boxes, slots, memory, maps, tuple(laterals))

@@ -135,8 +135,18 @@ def test_a_pretraining_starts_from_another(raw):
     demo |= {"pretraining": {"frames": stage(), "first": first}, "methods": ["ms_sts_vis"]}
     read = parse_config(raw).scales["demo"]
     assert [read.pretraining_of(name) for name in ("frames", "first", "iai")] == ["first", None, "first"]
-    assert [read.urgency(name) for name in ("frames", "first")] == [1, 2]
+    assert [read.pretraining_priority(name) for name in ("frames", "first")] == [2, 3]
     assert read.prepared_datasets() == [*demo["datasets"], "synth_ovis"]
+
+
+def test_methods_are_trained_in_their_order_behind_what_they_start_from(raw):
+    demo = raw["scales"]["demo"]
+    demo |= {"pretraining": {"frames": stage()}, "methods": ["ifc", "vistr", "ms_sts_vis"]}
+    read = parse_config(raw).scales["demo"]
+    priorities = [read.training_priority(method) for method in demo["methods"]]
+    assert priorities == sorted(set(priorities), reverse=True)
+    assert read.pretraining_priority("frames") > priorities[0]
+    assert priorities[-1] > 0  # of everything else
 
 
 @pytest.mark.parametrize(

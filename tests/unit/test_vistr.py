@@ -34,7 +34,7 @@ from methods.vistr.network import ClipOutputs, VisTRHead, sine_3d  # noqa: E402
 from methods.vistr.sampling import VisTRClipSample  # noqa: E402
 from mindthegap.errors import ConfigError  # noqa: E402
 
-NOTHING = torch.zeros(0), torch.zeros(0)  # memory and maps, which only the training aids look at
+NOTHING = torch.zeros(0), torch.zeros(0), ()  # memory, maps and laterals, which these losses do not look at
 HEIGHT, WIDTH = 44, 60  # no multiples of any stride
 
 
@@ -102,7 +102,7 @@ def test_queries_learn_to_look_at_all_of_their_object():
     masks = torch.zeros(2, 1, 4, 8)
     masks[0, 0, :, :4] = 1.0  # the left one of two cells; the second object is absent
     target = SlotTargets(torch.tensor([0, 1]), torch.zeros(2, 1, 4), torch.tensor([[True], [False]]), masks)
-    maps = torch.tensor([[0.5, 0.5], [0.8, 0.2]]).view(1, 1, 2, 1, 2)
+    maps = torch.tensor([[[0.2, 0.1], [0.3, 0.4]], [[0.7, 0.0], [0.1, 0.2]]]).view(1, 1, 2, 2, 1, 2)  # of two heads
     pairs = [(torch.tensor([1, 0]), torch.tensor([0, 1]))]
     assert float(attention_loss(maps, [target], pairs)) == pytest.approx(-math.log(0.8))
     masks[0, 0, :2, 4:] = 1.0  # and half of the right one
@@ -143,7 +143,7 @@ def targets(visible, labels=(0, 1)):
 
 
 def perfect(target, frames, slots=3):
-    """Logits, boxes and masks that say exactly what is there; object i has slot 2 - i."""
+    """Outputs, and masks by clip and slot, that say exactly what is there; object i has slot 2 - i."""
     wanted = slot_targets(target, (40, 40), 4)
     classes = torch.full((1, 1, frames * slots, 3), -20.0)
     classes[..., 2] = 20.0
@@ -155,27 +155,28 @@ def perfect(target, frames, slots=3):
         classes[0, 0, query, target.labels[row]] = 20.0
         boxes[0, 0, query] = wanted.boxes[row, frame]
         masks[0, 2 - row, frame] = wanted.masks[row, frame] * 40 - 20
-    return ClipOutputs(classes, boxes, masks, torch.zeros(1, frames, slots, 4), *NOTHING), wanted
+    outputs = ClipOutputs(classes, boxes, torch.zeros(1, frames, slots, 4), *NOTHING)
+    return outputs, lambda clip, slot: masks[clip, slot], wanted
 
 
 def test_pairs_are_the_visible_frames_of_the_object_matched():
     # The official code would take the frames of the other object here: the assignment is not the identity.
     target = targets([[True, False, True], [False, True, True]])
-    outputs, wanted = perfect(target, 3)
+    outputs, masks_of, wanted = perfect(target, 3)
     slots, objects = match(
         outputs.class_logits[0, 0].unflatten(0, (3, 3)), outputs.boxes[0, 0].unflatten(0, (3, 3)), wanted, LossWeights()
     )
     assert dict(zip(slots.tolist(), objects.tolist(), strict=True)) == {2: 0, 1: 1}
-    losses = SequenceCriterion(LossWeights(), 4)(outputs, [target], [(40, 40)])
+    losses = SequenceCriterion(LossWeights(), 4)(outputs, masks_of, [target], [(40, 40)])
     assert all(float(value) < 1e-4 for value in losses.values()), losses
 
 
 def test_losses_by_hand_count_absent_frames_in_the_normaliser():
     target = targets([[True, False], [True, True]])
-    outputs, _ = perfect(target, 2)
+    outputs, masks_of, _ = perfect(target, 2)
     outputs.boxes[0, 0, 2, 0] += 0.1  # frame 0, slot 2: object 0, width 0.5, so that the IoU is 0.4 / 0.6
     outputs.class_logits[0, 0, 0] = 0.0  # an empty slot that says nothing
-    losses = SequenceCriterion(LossWeights(), 4)(outputs, [target], [(40, 40)])
+    losses = SequenceCriterion(LossWeights(), 4)(outputs, masks_of, [target], [(40, 40)])
     assert float(losses["loss_bbox"]) == pytest.approx(5 * 0.1 / 4, rel=1e-4)
     assert float(losses["loss_giou"]) == pytest.approx(2 * (1 - 0.4 / 0.6) / 4, rel=1e-4)
     # Three objects with weight 1 and three empty queries with weight 0.1, one of which costs log 3.
@@ -185,13 +186,16 @@ def test_losses_by_hand_count_absent_frames_in_the_normaliser():
 def test_a_clip_without_objects_teaches_no_object_alone():
     target = targets([[True], [True]]).subset(torch.zeros(2, dtype=torch.bool), slice(None))
     boxes, masks = torch.full((1, 1, 3, 4), 0.5), torch.zeros(1, 3, 1, 10, 10)
-    outputs = ClipOutputs(torch.zeros(1, 1, 3, 3), boxes, masks, torch.zeros(1, 1, 3, 4), *NOTHING)
-    for part in outputs[:3]:
+    outputs = ClipOutputs(torch.zeros(1, 1, 3, 3), boxes, torch.zeros(1, 1, 3, 4), *NOTHING)
+    parts = (outputs.class_logits, outputs.boxes, masks)
+    for part in parts:
         part.requires_grad_()
-    losses = SequenceCriterion(LossWeights(), 4)(outputs, [target], [(40, 40)])
+    criterion = SequenceCriterion(LossWeights(), 4)
+    losses = criterion(outputs, lambda clip, slot: masks[clip, slot], [target], [(40, 40)])
     assert float(losses["loss_cls"].detach()) == pytest.approx(math.log(3))
     assert [float(losses[name].detach()) for name in ("loss_bbox", "loss_giou", "loss_focal", "loss_dice")] == [0.0] * 4
     sum(losses.values()).backward()
+    assert all(part.grad is not None for part in parts)
 
 
 class Frames:
@@ -244,10 +248,23 @@ def test_a_whole_clip_has_the_numbers_of_a_training_batch(model):
     for row in rows:
         assert row.score == pytest.approx(float(best[:, row.query_id].mean()), abs=1e-5)
         assert row.label in labels[:, row.query_id].tolist()
-        logits = torch.nn.functional.interpolate(outputs.mask_logits[:, row.query_id], (HEIGHT, WIDTH), mode="bilinear")
+        with torch.no_grad():
+            masks = model.head.mask_logits(outputs, torch.tensor([0]), torch.tensor([row.query_id]))
+        logits = torch.nn.functional.interpolate(masks, (HEIGHT, WIDTH), mode="bilinear")
         for rle, expected in zip(row.segmentations, (logits[0] > 0).numpy(), strict=True):
             found = mask_utils.decode(rle) if rle else np.zeros((HEIGHT, WIDTH))
             assert (found != expected).sum() <= 2  # pixels at the border, rounded differently
+
+
+def test_an_instance_has_the_same_mask_whatever_others_are_asked_for(model):
+    data = model.data_preprocessor(Frames(4).batch(range(4)), training=False)
+    with torch.no_grad():
+        outputs = model(data["inputs"].repeat(2, 1, 1, 1, 1).flip(0), data["data_samples"] * 2)
+        clips, slots = torch.cartesian_prod(torch.arange(2), torch.arange(4)).T
+        masks = model.head.mask_logits(outputs, clips, slots)
+        some = torch.tensor([6, 1, 3])
+        torch.testing.assert_close(model.head.mask_logits(outputs, clips[some], slots[some]), masks[some])
+    assert len({round(float(mask.mean()), 4) for mask in masks[:4]}) == 4
 
 
 def test_rows_follow_the_official_rules(model):

@@ -15,7 +15,7 @@ rule train_method:
         f"{OUT}/logs/runs/{{dataset}}/{{method}}-{{backbone}}/{{seed}}.log",
     benchmark:
         f"{OUT}/benchmarks/runs/{{dataset}}/{{method}}-{{backbone}}/{{seed}}.jsonl"
-    priority: 1  # before predictions, which are short and nothing but a diagnosis waits for
+    priority: lambda wildcards: SCALE.training_priority(wildcards.method)
     conda:
         "../../envs/mindthegap.yaml"
     threads: ask("training", "cpus")
@@ -55,7 +55,7 @@ use rule train_method as pretrain_method with:
         f"{OUT}/logs/pretraining/{{pretraining}}/{{backbone}}.log",
     benchmark:
         f"{OUT}/benchmarks/pretraining/{{pretraining}}/{{backbone}}.jsonl"
-    priority: lambda wildcards: 1 + SCALE.urgency(wildcards.pretraining)
+    priority: lambda wildcards: SCALE.pretraining_priority(wildcards.pretraining)
     params:
         method=lambda wildcards: SCALE.pretraining[wildcards.pretraining].method,
         seed=lambda wildcards: SCALE.pretraining[wildcards.pretraining].seed,

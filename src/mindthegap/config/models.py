@@ -86,7 +86,7 @@ class Scale(StrictModel):
 
     title: str = Field(description="One line for figures and pages.")
     datasets: list[Name] = Field(min_length=1, description="Names from the section 'datasets', sweeps included.")
-    methods: list[Method] = Field(min_length=1, description="Folders of methods/.")
+    methods: list[Method] = Field(min_length=1, description="Folders of methods/; trained in this order.")
     backbones: list[Backbone] = Field(min_length=1, description="Backbones of every method.")
     seeds: list[Annotated[int, Field(ge=0)]] = Field(min_length=1, description="One training per seed.")
     paper: list[PaperItem] = Field(["gap_bars"], description="Figures and tables: notebooks/<item>.ipynb.")
@@ -138,10 +138,15 @@ class Scale(StrictModel):
         """Name of the pretraining that a method's trainings, or another pretraining, start from."""
         return next((name for name, stage in self.pretraining.items() if target in stage.serves), None)
 
-    def urgency(self, pretraining: str) -> int:
-        """Trainings that wait for a pretraining one after another, at most; the longest chain ought to start first."""
-        served = [name for name in self.pretraining[pretraining].serves if name in self.pretraining]
-        return 1 + max((self.urgency(name) for name in served), default=0)
+    def training_priority(self, method: Method) -> int:
+        """Which of the waiting trainings start first: those of the method that is listed first. Predictions have 0."""
+        return len(self.methods) - self.methods.index(method)
+
+    def pretraining_priority(self, name: str) -> int:
+        """Pretrainings start before trainings, and among them the one with the longest chain of others behind it."""
+        served = [target for target in self.pretraining[name].serves if target in self.pretraining]
+        behind = max((self.pretraining_priority(target) for target in served), default=len(self.methods))
+        return behind + 1
 
     def prepared_datasets(self) -> list[str]:
         """Every dataset of the scale: those that are diagnosed, and those that only a pretraining reads."""

@@ -112,7 +112,7 @@ TRAINING: dict[str, dict[str, Any]] = {
         "instance_channels": 8,
         "deformable": True,
     },
-    "demo": {**_CPU, "steps": 200},  # starts from single frames
+    "demo": {**_CPU, "steps": 250},  # starts from single frames
     "paper": _OFFICIAL,
 }
 

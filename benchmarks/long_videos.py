@@ -51,6 +51,7 @@ def build(method: str, backbone: str, folder: Path, settings: dict[str, Any]) ->
     from mmdet.utils import register_all_modules
 
     from methods.runtime import data, registry  # noqa: F401 - registers LoadFrame
+    from methods.runtime.configs import build_config
     from methods.runtime.facts import read_facts
 
     torch.manual_seed(0)
@@ -59,7 +60,7 @@ def build(method: str, backbone: str, folder: Path, settings: dict[str, Any]) ->
     registry.load(method, "model")
     names, ids = tuple(f"class {index}" for index in range(CLASSES)), tuple(range(1, CLASSES + 1))
     facts = replace(read_facts(folder, "train"), classes=names, category_ids=ids)
-    config = registry.load(method, "config").build_config("paper", facts, backbone, {}, settings)
+    config = build_config(method, "paper", facts, backbone, {}, settings)
     model = MODELS.build(config.model)
     model.init_weights()
     return model.eval(), Compose(config.test_pipeline)

@@ -72,6 +72,7 @@ def build(method: str, folder: Path, weights: Path | None) -> tuple[Any, Any]:
     from mmdet.utils import register_all_modules
 
     from methods.runtime import data, registry  # noqa: F401 - registers LoadFrame
+    from methods.runtime.configs import build_config
     from methods.runtime.facts import read_facts
     from methods.runtime.weights import load_weights
 
@@ -79,10 +80,9 @@ def build(method: str, folder: Path, weights: Path | None) -> tuple[Any, Any]:
     torch.set_num_threads(1)
     register_all_modules(init_default_scope=True)
     registry.load(method, "model")
-    module = registry.load(method, "config")
-    known = module.INFERENCE["demo"]
+    known = registry.load(method, "config").INFERENCE["demo"]
     settings = {} if weights else {key: value for key, value in TALKATIVE.items() if key in known}
-    config = module.build_config("demo", read_facts(folder, "train"), "r18_tiny", {}, settings)
+    config = build_config(method, "demo", read_facts(folder, "train"), "r18_tiny", {}, settings)
     model = MODELS.build(config.model)
     model.init_weights()
     if weights:

@@ -6,19 +6,16 @@ and ``smoke`` are thin networks that learn from scratch on a CPU.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from mmengine.config import Config
-
 from methods.runtime import condinst, recipes
-from methods.runtime.backbones import Backbone, get_backbone
+from methods.runtime.backbones import Backbone
+from methods.runtime.configs import Request
 from methods.runtime.facts import DatasetFacts
-from methods.runtime.settings import SHARED_INFERENCE, SHARED_TRAINING, resolve
+from methods.runtime.recipes import Part
+from methods.runtime.settings import SHARED_INFERENCE, SHARED_TRAINING
 
 NAME = "crossvis"
 
-_OWN: dict[str, Any] = {
+_OWN: Part = {
     "image_scales": ((640, 360),),  # longest and shortest side in pixels; one is drawn per pair
     "frame_range": 20,  # largest distance of the pair's frames
     "photometric": False,
@@ -30,7 +27,7 @@ _OWN: dict[str, Any] = {
     "optimizer": "sgd",
 }
 
-_CPU: dict[str, Any] = {
+_CPU: Part = {
     **SHARED_TRAINING,
     **condinst.CPU,
     **_OWN,
@@ -47,7 +44,7 @@ _CPU: dict[str, Any] = {
     "clip_norm": 10.0,
 }
 
-TRAINING: dict[str, dict[str, Any]] = {
+TRAINING: dict[str, Part] = {
     "smoke": {**_CPU, "steps": 12, "batch_size": 2, "log_every": 4, "channels": 32, "checkpoint_seconds": 5.0},
     "demo": {**_CPU, "steps": 500, "batch_size": 8, "lr": 1e-3},
     "paper": {
@@ -61,7 +58,7 @@ TRAINING: dict[str, dict[str, Any]] = {
     },
 }
 
-_OFFICIAL_INFERENCE: dict[str, Any] = {
+_OFFICIAL_INFERENCE: Part = {
     **SHARED_INFERENCE,
     "score_threshold": 0.05,  # on class probability x centerness
     "candidates_per_level": 1000,
@@ -74,65 +71,42 @@ _OFFICIAL_INFERENCE: dict[str, Any] = {
 INFERENCE = {scale: dict(_OFFICIAL_INFERENCE) for scale in TRAINING}
 
 
-def build_config(
-    scale: str,
-    facts: DatasetFacts,
-    backbone: str,
-    settings: Mapping[str, Any],
-    inference: Mapping[str, Any] | None = None,
-) -> Config:
-    """The whole configuration.
+_CHOICES = {"optimizer": ("adamw", "sgd")}
+_LEAST = dict.fromkeys(("reid_channels", "max_positives", "candidates_per_level", "max_per_frame"), 1)
 
-    Args:
-        scale: ``smoke``, ``demo`` or ``paper``.
-        facts: Facts of the training split; inference passes those the weights were trained with.
-        backbone: Name of a backbone.
-        settings: Overrides of the training settings, as in ``TRAINING``.
-        inference: Overrides of the inference settings, as in ``INFERENCE``.
 
-    Returns:
-        ``model``, the pipelines, ``optim_wrapper``, ``param_scheduler``, ``steps``, ``meta`` and
-        the resolved ``settings`` and ``inference``.
-
-    Raises:
-        ConfigError: Scale, backbone or a setting does not exist.
-    """
-    training = resolve(NAME, scale, TRAINING, settings)
-    testing = resolve(f"{NAME} inference", scale, INFERENCE, inference or {})
-    steps = recipes.step_count(training, facts)
+def parts(request: Request) -> Part:
+    """The configuration, as ``methods.runtime.configs.build_config`` returns it."""
+    training, testing = request.resolved(NAME, TRAINING, INFERENCE, choices=_CHOICES, least=_LEAST)
+    steps = recipes.step_count(training, request.facts)
     pair = {"type": "NeighbourPair", "frame_range": training["frame_range"]}
     scales = [tuple(scale) for scale in training["image_scales"]]
-    return Config(
-        {
-            "model": _model(get_backbone(backbone), facts, training, testing),
-            "train_pipeline": recipes.clip_pipeline(pair, scales, photometric=training["photometric"]),
-            "test_pipeline": recipes.frame_pipeline(scales[0]),
-            "optim_wrapper": _optimizer(training),
-            "param_scheduler": _schedule(training, steps),
-            "steps": steps,
-            "settings": training,
-            "inference": testing,
-            "meta": {},
-        }
-    )
+    return {
+        "model": _model(request.backbone, request.facts, training, testing),
+        "train_pipeline": recipes.clip_pipeline(pair, scales, photometric=training["photometric"]),
+        "test_pipeline": recipes.frame_pipeline(scales[0]),
+        "optim_wrapper": _optimizer(training),
+        "param_scheduler": _schedule(training, steps),
+        "steps": steps,
+        "settings": training,
+        "inference": testing,
+    }
 
 
-def _optimizer(training: dict[str, Any]) -> dict[str, Any]:
+def _optimizer(training: Part) -> Part:
     """AdamW from scratch; officially SGD, which in detectron2 does not decay the norms' parameters."""
     if training["optimizer"] == "adamw":
         return recipes.adamw(training)
     return recipes.sgd(training) | {"paramwise_cfg": {"norm_decay_mult": 0.0}}
 
 
-def _schedule(training: dict[str, Any], steps: int) -> list[dict[str, Any]]:
+def _schedule(training: Part, steps: int) -> list[Part]:
     if training["optimizer"] == "adamw":
         return recipes.cosine_schedule(steps, 50)
     return recipes.step_schedule(steps, 1000, 1 / 1000, (15 / 23, 21 / 23))
 
 
-def _model(
-    backbone: Backbone, facts: DatasetFacts, training: dict[str, Any], testing: dict[str, Any]
-) -> dict[str, Any]:
+def _model(backbone: Backbone, facts: DatasetFacts, training: Part, testing: Part) -> Part:
     network = condinst.network(backbone, len(facts.classes), training)
     network["bbox_head"] |= {"type": "CrossVISHead", "reid_channels": training["reid_channels"]}
     own = ("reid_channels", "gradient_scale", "max_positives", "crossover_weight", "identity_weight")

@@ -10,20 +10,19 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from mmengine.config import Config
-
 from methods.iai import networks
 from methods.iai.variants import variant_settings
 from methods.runtime import condinst, recipes
-from methods.runtime.backbones import get_backbone
+from methods.runtime.configs import Request
 from methods.runtime.facts import DatasetFacts
-from methods.runtime.settings import SHARED_INFERENCE, SHARED_TRAINING, merge, pick_scale
+from methods.runtime.recipes import Part
+from methods.runtime.settings import SHARED_INFERENCE, SHARED_TRAINING, merge, pick_scale, require_choice, require_least
 from mindthegap.errors import ConfigError
 
 NAME = "iai"
 
 # What the ablations vary, and everything about association and identities that the released configurations fix.
-_METHOD: dict[str, Any] = {
+_METHOD: Part = {
     "variant": "full",  # a name in variants.VARIANTS; the settings below override it
     "image_model": "condinst",  # condinst, or mask_rcnn: our reconstruction, never released
     "identification": True,  # False: no identity head; identities by mask overlap with the frame before
@@ -51,7 +50,7 @@ _METHOD: dict[str, Any] = {
     "heads_see": "frame",  # clip: neck and heads once for all frames of the clips
 }
 
-_CPU: dict[str, Any] = (
+_CPU: Part = (
     SHARED_TRAINING
     | condinst.CPU
     | _METHOD
@@ -79,7 +78,7 @@ _CPU: dict[str, Any] = (
     }
 )
 
-TRAINING: dict[str, dict[str, Any]] = {
+TRAINING: dict[str, Part] = {
     "smoke": _CPU | {"steps": 12, "batch_size": 2, "channels": 32, "log_every": 4, "checkpoint_seconds": 5.0},
     "demo": _CPU | {"steps": 650, "batch_size": 6, "lr": 1.5e-3},
     "paper": SHARED_TRAINING
@@ -98,7 +97,7 @@ TRAINING: dict[str, dict[str, Any]] = {
     },
 }
 
-_OFFICIAL_INFERENCE: dict[str, Any] = {
+_OFFICIAL_INFERENCE: Part = {
     **SHARED_INFERENCE,
     "nms_pre": None,  # candidates per level; None: 1000 for r101, 200 for others (official)
     "score_threshold": None,  # None: 0.05 for r101, 0.1 for others (official)
@@ -130,74 +129,53 @@ _CHOICES = {
 _MULTI_SCALE = ((649, 360), (960, 480))
 
 
-def build_config(
-    scale: str,
-    facts: DatasetFacts,
-    backbone: str,
-    settings: Mapping[str, Any],
-    inference: Mapping[str, Any] | None = None,
-) -> Config:
-    """The whole configuration.
-
-    Args:
-        scale: ``smoke``, ``demo`` or ``paper``.
-        facts: Facts of the training split; inference passes those the weights were trained with.
-        backbone: Name of a backbone.
-        settings: Overrides of the training settings, as in ``TRAINING``; ``variant`` names an ablation of the paper.
-        inference: Overrides of the inference settings, as in ``INFERENCE``.
-
-    Returns:
-        ``model``, the pipelines, ``sampler``, ``optim_wrapper``, ``param_scheduler``, ``steps`` and the resolved
-        ``settings`` and ``inference``.
-
-    Raises:
-        ConfigError: Scale, backbone, variant or a setting does not exist, or a value is out of its range.
-    """
-    training = _training(scale, facts, settings)
-    testing = _testing(scale, facts, backbone, inference or {})
-    steps = _steps(training, facts)
+def parts(request: Request) -> Part:
+    """The configuration, as ``methods.runtime.configs.build_config`` returns it."""
+    training = _training(request)
+    testing = _testing(request)
+    steps = _steps(training, request.facts)
     scratch = training["optimizer"] == "scratch"
-    return Config(
-        {
-            "model": networks.model(get_backbone(backbone), len(facts.classes), scale, training, testing),
-            "train_pipeline": _clip_pipeline(training),
-            "test_pipeline": recipes.frame_pipeline(training["image_scale"]),
-            "sampler": {"type": "VideoSampler", "draws": training["draws"]},
-            "optim_wrapper": recipes.adamw(training) if scratch else _official_adamw(training),
-            "param_scheduler": recipes.cosine_schedule(steps, 50)
-            if scratch
-            else recipes.step_schedule(steps, 500, 1e-3, (8 / 12, 11 / 12)),
-            "steps": steps,
-            "settings": training,
-            "inference": testing,
-        }
-    )
+    return {
+        "model": networks.model(request.backbone, len(request.facts.classes), request.scale, training, testing),
+        "train_pipeline": _clip_pipeline(training),
+        "test_pipeline": recipes.frame_pipeline(training["image_scale"]),
+        "sampler": {"type": "VideoSampler", "draws": training["draws"]},
+        "optim_wrapper": recipes.adamw(training) if scratch else _official_adamw(training),
+        "param_scheduler": recipes.cosine_schedule(steps, 50)
+        if scratch
+        else recipes.step_schedule(steps, 500, 1e-3, (8 / 12, 11 / 12)),
+        "steps": steps,
+        "settings": training,
+        "inference": testing,
+    }
 
 
-def _training(scale: str, facts: DatasetFacts, settings: Mapping[str, Any]) -> dict[str, Any]:
+def _training(request: Request) -> Part:
     """Defaults of the scale, changed by the variant, changed by the settings."""
-    owner, defaults = f"{NAME} ({scale})", pick_scale(NAME, TRAINING, scale)
-    variant = merge(owner, defaults, settings)["variant"]
-    training = merge(owner, merge(owner, defaults, variant_settings(variant)), settings)
-    _check_choices(owner, training)
+    owner, defaults = f"{NAME} ({request.scale})", pick_scale(NAME, TRAINING, request.scale)
+    variant = merge(owner, defaults, request.settings)["variant"]
+    training = merge(owner, merge(owner, defaults, variant_settings(variant)), request.settings)
+    require_choice(owner, training, _CHOICES)
+    require_least(owner, training, {"draws": 1})
     if not set(training["association"]) <= {"local", "global"}:
         raise ConfigError(f"{owner}: setting 'association' takes 'local' and 'global', not {training['association']}.")
     if training["identities"] is None:
-        training["identities"] = 20 if facts.dataset == "youtube_vis_2019" else 25
+        training["identities"] = 20 if request.facts.dataset == "youtube_vis_2019" else 25
     if training["identities"] < 3:
         raise ConfigError(f"{owner}: setting 'identities' must be at least 3, one of them for new objects.")
     return training
 
 
-def _testing(scale: str, facts: DatasetFacts, backbone: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    owner = f"{NAME} inference ({scale})"
-    testing = merge(owner, pick_scale(NAME, INFERENCE, scale), settings)
-    _check_choices(owner, testing)
-    deep = backbone == "r101"
+def _testing(request: Request) -> Part:
+    owner = f"{NAME} inference ({request.scale})"
+    testing = merge(owner, pick_scale(NAME, INFERENCE, request.scale), request.inference or {})
+    require_choice(owner, testing, _CHOICES)
+    require_least(owner, testing, dict.fromkeys(("nms_pre", "max_per_frame", "max_rows"), 1))
+    deep = request.backbone.name == "r101"
     official = {
         "nms_pre": 1000 if deep else 200,
         "score_threshold": 0.05 if deep else 0.1,
-        "max_per_frame": 50 if facts.max_objects_per_frame > 10 else 10,
+        "max_per_frame": 50 if request.facts.max_objects_per_frame > 10 else 10,
     }
     testing |= {key: value for key, value in official.items() if testing[key] is None}
     if testing["max_rows"] is None:
@@ -207,12 +185,6 @@ def _testing(scale: str, facts: DatasetFacts, backbone: str, settings: Mapping[s
     return testing
 
 
-def _check_choices(owner: str, settings: Mapping[str, Any]) -> None:
-    for key, choices in _CHOICES.items():
-        if key in settings and settings[key] not in choices:
-            raise ConfigError(f"{owner}: setting '{key}' must be one of {', '.join(choices)}, not {settings[key]!r}.")
-
-
 def _steps(training: Mapping[str, Any], facts: DatasetFacts) -> int:
     """Optimiser steps: an epoch is ``draws`` clips of every video."""
     if training["steps"] is not None:
@@ -220,15 +192,15 @@ def _steps(training: Mapping[str, Any], facts: DatasetFacts) -> int:
     return max(1, math.ceil(training["epochs"] * training["draws"] * facts.videos / training["batch_size"]))
 
 
-def _clip_pipeline(training: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _clip_pipeline(training: Mapping[str, Any]) -> list[Part]:
     """One size per clip; the flip is drawn per frame unless it is shared."""
-    resize: dict[str, Any] = {"type": "Resize", "scale": training["image_scale"], "keep_ratio": True}
+    resize: Part = {"type": "Resize", "scale": training["image_scale"], "keep_ratio": True}
     if training["multi_scale"]:
         resize = {"type": "RandomResize", "scale": list(_MULTI_SCALE), "keep_ratio": True}
-    load: list[dict[str, Any]] = [{"type": "LoadFrame"}, {"type": "LoadTrackAnnotations", "with_mask": True}, resize]
+    load: list[Part] = [{"type": "LoadFrame"}, {"type": "LoadTrackAnnotations", "with_mask": True}, resize]
     distortion = [{"type": "PhotoMetricDistortion"}] if training["photometric"] else []
 
-    def frames(transforms: list[dict[str, Any]], shared: bool) -> dict[str, Any]:
+    def frames(transforms: list[Part], shared: bool) -> Part:
         return {"type": "TransformBroadcaster", "share_random_params": shared, "transforms": transforms}
 
     return [
@@ -239,7 +211,7 @@ def _clip_pipeline(training: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _official_adamw(training: Mapping[str, Any]) -> dict[str, Any]:
+def _official_adamw(training: Mapping[str, Any]) -> Part:
     """AdamW, decay 1e-4; every name with "backbone" in it, the projector's too, has a tenth of the rate."""
     clip = training["clip_norm"]
     return {

@@ -6,20 +6,16 @@ small networks that learn from scratch on a CPU.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from mmengine.config import Config
-
 from methods.runtime import recipes
-from methods.runtime.backbones import Backbone, get_backbone, resnet_stages
-from methods.runtime.facts import DatasetFacts
-from methods.runtime.settings import SHARED_INFERENCE, SHARED_TRAINING, resolve
+from methods.runtime.backbones import Backbone, frozen_norms, resnet_stages
+from methods.runtime.configs import Request
+from methods.runtime.recipes import Part
+from methods.runtime.settings import SHARED_INFERENCE, SHARED_TRAINING
 from mindthegap.errors import ConfigError
 
 NAME = "ifc"
 
-_OFFICIAL: dict[str, Any] = {
+_OFFICIAL: Part = {
     **SHARED_TRAINING,
     "image_scales": ((1333, 360), (1333, 480)),  # longest and shortest side, one pair drawn per clip
     "test_scale": (1333, 360),
@@ -54,7 +50,7 @@ _OFFICIAL: dict[str, Any] = {
     "clip_norm": 0.01,
 }
 
-_CPU: dict[str, Any] = {
+_CPU: Part = {
     **_OFFICIAL,
     "image_scales": ((160, 96),),
     "test_scale": (160, 96),
@@ -81,7 +77,7 @@ _CPU: dict[str, Any] = {
     "log_every": 20,
 }
 
-TRAINING: dict[str, dict[str, Any]] = {
+TRAINING: dict[str, Part] = {
     "smoke": {
         **_CPU,
         "steps": 12,
@@ -96,7 +92,7 @@ TRAINING: dict[str, dict[str, Any]] = {
     "paper": _OFFICIAL,
 }
 
-_OFFICIAL_INFERENCE: dict[str, Any] = {
+_OFFICIAL_INFERENCE: Part = {
     **SHARED_INFERENCE,
     "window": 36,  # frames per clip; 5 is the near-online variant of the paper
     "whole_video": 0,  # videos of at most so many frames are one clip even if the window is shorter
@@ -108,102 +104,73 @@ _OFFICIAL_INFERENCE: dict[str, Any] = {
 INFERENCE = {scale: dict(_OFFICIAL_INFERENCE) for scale in TRAINING}
 
 
-def build_config(
-    scale: str,
-    facts: DatasetFacts,
-    backbone: str,
-    settings: Mapping[str, Any],
-    inference: Mapping[str, Any] | None = None,
-) -> Config:
-    """The whole configuration.
-
-    Args:
-        scale: ``smoke``, ``demo`` or ``paper``.
-        facts: Facts of the training split; inference passes those the weights were trained with.
-        backbone: Name of a backbone.
-        settings: Overrides of the training settings, as in ``TRAINING``.
-        inference: Overrides of the inference settings, as in ``INFERENCE``.
-
-    Returns:
-        ``model``, the pipelines, ``optim_wrapper``, ``param_scheduler``, ``steps``, ``meta`` and
-        the resolved ``settings`` and ``inference``.
-
-    Raises:
-        ConfigError: Scale, backbone or a setting does not exist, or a setting has no such value.
-    """
-    training = resolve(NAME, scale, TRAINING, settings)
-    testing = resolve(f"{NAME} inference", scale, INFERENCE, inference or {})
-    network = get_backbone(backbone)
-    _check(training, testing, network)
-    steps = recipes.step_count(training, facts)
-    return Config(
-        {
-            "model": _model(network, len(facts.classes), training, testing),
-            "train_pipeline": recipes.clip_pipeline(
-                _sampler(training),
-                training["image_scales"],
-                crop=training["crop"],
-                photometric=training["photometric"],
-            ),
-            "test_pipeline": recipes.frame_pipeline(training["test_scale"]),
-            "optim_wrapper": recipes.detr_adamw(training),
-            "param_scheduler": _schedule(training, steps),
-            "steps": steps,
-            "settings": training,
-            "inference": testing,
-            "meta": {},
-        }
-    )
+_CHOICES = {
+    "schedule": ("step", "cosine"),
+    "memory_stride": (8, 16, 32),
+    "backbone_style": (None, "pytorch", "caffe"),
+}
+_LEAST = dict.fromkeys(("heads", "norm_groups", "bus_tokens", "queries", "mask_stride", "window", "clip_stride"), 1)
 
 
-def _check(training: dict[str, Any], testing: dict[str, Any], network: Backbone) -> None:
+def parts(request: Request) -> Part:
+    """The configuration, as ``methods.runtime.configs.build_config`` returns it."""
+    training, testing = request.resolved(NAME, TRAINING, INFERENCE, choices=_CHOICES, least=_LEAST)
+    _check(training, request.backbone)
+    steps = recipes.step_count(training, request.facts)
+    return {
+        "model": _model(request.backbone, len(request.facts.classes), training, testing),
+        "train_pipeline": recipes.clip_pipeline(
+            _sampler(training),
+            training["image_scales"],
+            crop=training["crop"],
+            photometric=training["photometric"],
+        ),
+        "test_pipeline": recipes.frame_pipeline(training["test_scale"]),
+        "optim_wrapper": recipes.detr_adamw(training),
+        "param_scheduler": _schedule(training, steps),
+        "steps": steps,
+        "settings": training,
+        "inference": testing,
+    }
+
+
+def _check(training: Part, network: Backbone) -> None:
     """Refuses values that would only fail deep inside the network."""
     dims = training["dims"]
-    choices: dict[str, tuple[Any, ...]] = {"schedule": ("step", "cosine"), "memory_stride": (8, 16, 32)}
-    choices["backbone_style"] = (None, "pytorch", "caffe")
-    for key, values in choices.items():
-        if training[key] not in values:
-            allowed = ", ".join(map(repr, values))
-            raise ConfigError(f"{NAME}: setting '{key}' must be one of {allowed}, not {training[key]!r}.")
     for key in ("heads", "norm_groups"):
         if dims % training[key] or dims % 2:
             raise ConfigError(f"{NAME}: dims {dims} must be even and a multiple of {key} ({training[key]}).")
     if training["memory_stride"] != 32 and network.config["type"] != "ResNet":
         raise ConfigError(f"{NAME}: only a ResNet has a memory_stride below 32; set 32 for {network.name}.")
-    for owner, key in ((training, "clip_frames"), (testing, "window"), (testing, "clip_stride")):
-        if owner[key] < 1:
-            raise ConfigError(f"{NAME}: setting '{key}' must be at least 1, not {owner[key]}.")
 
 
-def _sampler(training: dict[str, Any]) -> dict[str, Any]:
+def _sampler(training: Part) -> Part:
     if training["clip_frames"] == 1:
         return {"type": "StillFrame"}
     return {"type": "IFCClipSample", "length": training["clip_frames"], "frame_range": training["frame_range"]}
 
 
-def _schedule(training: dict[str, Any], steps: int) -> list[dict[str, Any]]:
+def _schedule(training: Part, steps: int) -> list[Part]:
     if training["schedule"] == "cosine":
         return recipes.cosine_schedule(steps, 50)
     return recipes.step_schedule(steps, 2, 1.0, (2 / 3,))  # no warm-up: it starts at the full rate
 
 
-def _is_caffe(network: Backbone, training: dict[str, Any]) -> bool:
+def _is_caffe(network: Backbone, training: Part) -> bool:
     style = training["backbone_style"] or ("caffe" if network.name == "r101" else "pytorch")
     return bool(style == "caffe")
 
 
-def _backbone(network: Backbone, training: dict[str, Any]) -> dict[str, Any]:
+def _backbone(network: Backbone, training: Part) -> Part:
     """The backbone with the levels that are used; a pretrained ResNet's norms are frozen (official)."""
-    config: dict[str, Any] = dict(network.config)
+    config: Part = dict(network.config)
     if config["type"] != "ResNet":
         return config
-    if network.pretrained:
-        config["norm_cfg"] = {"type": "BN", "requires_grad": False}
     style = "caffe" if _is_caffe(network, training) else "pytorch"
-    return config | resnet_stages(training["memory_stride"]) | {"style": style}
+    return config | frozen_norms(network) | resnet_stages(training["memory_stride"]) | {"style": style}
 
 
-def _preprocessor(network: Backbone, training: dict[str, Any]) -> dict[str, Any]:
+def _preprocessor(network: Backbone, training: Part) -> Part:
     """No padding beyond the batch's largest image, as in the official code; MSRA's ResNet-101 wants BGR, mean only."""
     part = recipes.PREPROCESSOR | {"pad_size_divisor": 1}
     if _is_caffe(network, training):
@@ -211,7 +178,7 @@ def _preprocessor(network: Backbone, training: dict[str, Any]) -> dict[str, Any]
     return part
 
 
-def _model(network: Backbone, classes: int, training: dict[str, Any], testing: dict[str, Any]) -> dict[str, Any]:
+def _model(network: Backbone, classes: int, training: Part, testing: Part) -> Part:
     levels = (1, 2, 3) if training["memory_stride"] == 32 else (0, 1, 2)
     return {
         "type": "GapIFC",

@@ -6,20 +6,16 @@ mmdet's terms; ``demo`` and ``smoke`` are thin networks that learn from scratch 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from mmengine.config import Config
-
 from methods.runtime import recipes
-from methods.runtime.backbones import Backbone, get_backbone
-from methods.runtime.facts import DatasetFacts
-from methods.runtime.settings import SHARED_INFERENCE, SHARED_TRAINING, resolve
+from methods.runtime.backbones import Backbone
+from methods.runtime.configs import Request
+from methods.runtime.recipes import Part
+from methods.runtime.settings import SHARED_INFERENCE, SHARED_TRAINING
 
 NAME = "masktrack_rcnn"
 ANY_FRAME = 1_000_000  # the official code draws the reference from the whole video; mmdet within 100 frames
 
-_CPU: dict[str, Any] = {
+_CPU: Part = {
     **SHARED_TRAINING,
     "image_scale": (160, 96),
     "channels": 64,
@@ -50,7 +46,7 @@ _CPU: dict[str, Any] = {
     "clip_norm": 10.0,
 }
 
-TRAINING: dict[str, dict[str, Any]] = {
+TRAINING: dict[str, Part] = {
     "smoke": {**_CPU, "steps": 12, "batch_size": 2, "log_every": 4, "channels": 32, "checkpoint_seconds": 5.0},
     "demo": {**_CPU, "steps": 1080, "batch_size": 8, "lr": 1e-3},
     "paper": {
@@ -82,7 +78,7 @@ TRAINING: dict[str, dict[str, Any]] = {
     },
 }
 
-_OFFICIAL_INFERENCE: dict[str, Any] = {
+_OFFICIAL_INFERENCE: Part = {
     **SHARED_INFERENCE,
     "score_threshold": 0.05,
     "nms_iou": 0.5,
@@ -97,55 +93,35 @@ _OFFICIAL_INFERENCE: dict[str, Any] = {
 INFERENCE = {scale: dict(_OFFICIAL_INFERENCE) for scale in TRAINING}
 
 
-def build_config(
-    scale: str,
-    facts: DatasetFacts,
-    backbone: str,
-    settings: Mapping[str, Any],
-    inference: Mapping[str, Any] | None = None,
-) -> Config:
-    """The whole configuration.
+_CHOICES = {"optimizer": ("adamw", "sgd"), "normalise_by": ("positives", "matched")}
+_LEAST = dict.fromkeys(("channels", "strides", "proposals", "roi_samples", "rpn_samples", "max_per_frame"), 1)
 
-    Args:
-        scale: ``smoke``, ``demo`` or ``paper``.
-        facts: Facts of the training split; inference passes those the weights were trained with.
-        backbone: Name of a backbone.
-        settings: Overrides of the training settings, as in ``TRAINING``.
-        inference: Overrides of the inference settings, as in ``INFERENCE``.
 
-    Returns:
-        ``model``, the pipelines, ``optim_wrapper``, ``param_scheduler``, ``steps``, ``meta`` and
-        the resolved ``settings`` and ``inference``.
-
-    Raises:
-        ConfigError: Scale, backbone or a setting does not exist.
-    """
-    training = resolve(NAME, scale, TRAINING, settings)
-    testing = resolve(f"{NAME} inference", scale, INFERENCE, inference or {})
+def parts(request: Request) -> Part:
+    """The configuration, as ``methods.runtime.configs.build_config`` returns it."""
+    training, testing = request.resolved(NAME, TRAINING, INFERENCE, choices=_CHOICES, least=_LEAST)
     if testing["max_per_frame"] is None:
-        testing["max_per_frame"] = max(10, facts.max_objects_per_frame)
-    steps = recipes.step_count(training, facts)
+        testing["max_per_frame"] = max(10, request.facts.max_objects_per_frame)
+    steps = recipes.step_count(training, request.facts)
     scheduler = recipes.step_schedule(steps, 500, 1 / 3, (8 / 12, 11 / 12))
     if training["optimizer"] == "adamw":
         scheduler = recipes.cosine_schedule(steps, 50)
-    return Config(
-        {
-            "model": _model(get_backbone(backbone), len(facts.classes), training, testing),
-            "train_pipeline": recipes.pair_pipeline(
-                training["image_scale"], training["frame_range"], photometric=training["photometric"]
-            ),
-            "test_pipeline": recipes.frame_pipeline(training["image_scale"]),
-            "optim_wrapper": (recipes.adamw if training["optimizer"] == "adamw" else recipes.sgd)(training),
-            "param_scheduler": scheduler,
-            "steps": steps,
-            "settings": training,
-            "inference": testing,
-            "meta": {"final_relu": training["final_relu"]},
-        }
-    )
+    return {
+        "model": _model(request.backbone, len(request.facts.classes), training, testing),
+        "train_pipeline": recipes.pair_pipeline(
+            training["image_scale"], training["frame_range"], photometric=training["photometric"]
+        ),
+        "test_pipeline": recipes.frame_pipeline(training["image_scale"]),
+        "optim_wrapper": (recipes.adamw if training["optimizer"] == "adamw" else recipes.sgd)(training),
+        "param_scheduler": scheduler,
+        "steps": steps,
+        "settings": training,
+        "inference": testing,
+        "meta": {"final_relu": training["final_relu"]},
+    }
 
 
-def _model(backbone: Backbone, classes: int, training: dict[str, Any], testing: dict[str, Any]) -> dict[str, Any]:
+def _model(backbone: Backbone, classes: int, training: Part, testing: Part) -> Part:
     return {
         "type": "GapMaskTrackRCNN",
         "data_preprocessor": recipes.PREPROCESSOR,
@@ -164,7 +140,7 @@ def _model(backbone: Backbone, classes: int, training: dict[str, Any], testing: 
     }
 
 
-def _roi_extractor(training: dict[str, Any], size: int) -> dict[str, Any]:
+def _roi_extractor(training: Part, size: int) -> Part:
     return {
         "type": "SingleRoIExtractor",
         "roi_layer": {"type": "RoIAlign", "output_size": size, "sampling_ratio": training["roi_sampling"]},
@@ -174,12 +150,12 @@ def _roi_extractor(training: dict[str, Any], size: int) -> dict[str, Any]:
     }
 
 
-def _head_norm(training: dict[str, Any]) -> dict[str, Any] | None:
+def _head_norm(training: Part) -> Part | None:
     """Batch norm behind the pyramid's and the mask head's convolutions, which training from scratch needs."""
     return {"type": "BN"} if training["head_norm"] else None
 
 
-def detector(backbone: Backbone, classes: int, training: dict[str, Any], testing: dict[str, Any]) -> dict[str, Any]:
+def detector(backbone: Backbone, classes: int, training: Part, testing: Part) -> Part:
     """Mask R-CNN as in mmdet's ``mask-rcnn_r50_fpn.py``, with MaskTrack R-CNN's sample counts."""
     channels = training["channels"]
     return {
@@ -207,7 +183,7 @@ def detector(backbone: Backbone, classes: int, training: dict[str, Any], testing
     }
 
 
-def _rpn_head(channels: int, training: dict[str, Any]) -> dict[str, Any]:
+def _rpn_head(channels: int, training: Part) -> Part:
     return {
         "type": "RPNHead",
         "in_channels": channels,
@@ -224,7 +200,7 @@ def _rpn_head(channels: int, training: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _roi_head(channels: int, classes: int, training: dict[str, Any]) -> dict[str, Any]:
+def _roi_head(channels: int, classes: int, training: Part) -> Part:
     return {
         "type": "StandardRoIHead",
         "bbox_roi_extractor": _roi_extractor(training, 7),
@@ -256,7 +232,7 @@ def _roi_head(channels: int, classes: int, training: dict[str, Any]) -> dict[str
     }
 
 
-def _assigner(positive: float, negative: float, minimum: float) -> dict[str, Any]:
+def _assigner(positive: float, negative: float, minimum: float) -> Part:
     return {
         "type": "MaxIoUAssigner",
         "pos_iou_thr": positive,
@@ -267,7 +243,7 @@ def _assigner(positive: float, negative: float, minimum: float) -> dict[str, Any
     }
 
 
-def _sampler(number: int, fraction: float, *, add_objects: bool) -> dict[str, Any]:
+def _sampler(number: int, fraction: float, *, add_objects: bool) -> Part:
     return {
         "type": "RandomSampler",
         "num": number,
@@ -277,7 +253,7 @@ def _sampler(number: int, fraction: float, *, add_objects: bool) -> dict[str, An
     }
 
 
-def _proposals(number: int) -> dict[str, Any]:
+def _proposals(number: int) -> Part:
     return {
         "nms_pre": number,
         "max_per_img": number,
@@ -286,7 +262,7 @@ def _proposals(number: int) -> dict[str, Any]:
     }
 
 
-def _detector_training(training: dict[str, Any]) -> dict[str, Any]:
+def _detector_training(training: Part) -> Part:
     return {
         "rpn": {
             "assigner": _assigner(0.7, 0.3, 0.3),
@@ -306,7 +282,7 @@ def _detector_training(training: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _track_head(training: dict[str, Any]) -> dict[str, Any]:
+def _track_head(training: Part) -> Part:
     channels = training["channels"]
     return {
         "type": "RoITrackHead",

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
-
-from mmengine.config import Config
+from typing import NamedTuple
 
 from methods.runtime import recipes
-from methods.runtime.backbones import get_backbone
-from methods.runtime.facts import DatasetFacts
+from methods.runtime.configs import Request
 from methods.runtime.joint import stills_part
-from methods.runtime.settings import resolve
+from methods.runtime.recipes import Part
 from methods.seqformer import config as seqformer
-from mindthegap.errors import ConfigError
 
 NAME = "ms_sts_vis"
-Part = dict[str, Any]
 
 
 class Switches(NamedTuple):
@@ -74,51 +68,31 @@ _CPU_RULES: Part = {**seqformer.INFERENCE["demo"], "context_frames": 36}
 INFERENCE: dict[str, Part] = {"smoke": _CPU_RULES, "demo": _CPU_RULES, "paper": _RULES}
 
 
-def build_config(
-    scale: str,
-    facts: DatasetFacts,
-    backbone: str,
-    settings: Mapping[str, Any],
-    inference: Mapping[str, Any] | None = None,
-) -> Config:
-    """The whole configuration.
+_CHOICES = {**seqformer.CHOICES, "variant": tuple(VARIANTS), "fuse": ("time", "channel")}
+_LEAST = {**seqformer.LEAST, "temporal_heads": 1, "context_frames": 1}
 
-    Args:
-        scale: ``smoke``, ``demo`` or ``paper``.
-        facts: Facts of the training split; inference passes those the weights were trained with.
-        backbone: Name of a backbone.
-        settings: Overrides of the training settings, as in ``TRAINING``.
-        inference: Overrides of the inference settings, as in ``INFERENCE``; None for training.
 
-    Returns:
-        As ``methods.seqformer.config.build_config``.
-
-    Raises:
-        MindTheGapError: Scale, backbone, variant or a setting does not exist, or the stills are unusable.
-    """
-    training = resolve(NAME, scale, TRAINING, settings)
-    testing = resolve(f"{NAME} inference", scale, INFERENCE, inference or {})
-    if training["variant"] not in VARIANTS:
-        raise ConfigError(f"{NAME}: there is no variant '{training['variant']}'; choose from {', '.join(VARIANTS)}.")
-    stills = seqformer.joint_stills(training, facts) if inference is None else None
-    steps = seqformer.step_count(training, facts, stills)
+def parts(request: Request) -> Part:
+    """The configuration, as ``methods.runtime.configs.build_config`` returns it."""
+    training, testing = request.resolved(NAME, TRAINING, INFERENCE, choices=_CHOICES, least=_LEAST)
+    seqformer.check_widths(NAME, training)
+    stills = seqformer.joint_stills(training, request.facts) if request.trains else None
+    steps = seqformer.step_count(training, request.facts, stills)
     switches = VARIANTS[training["variant"]]
-    model = seqformer.network("GapMsStsVis", get_backbone(backbone), facts.classes, training, testing)
+    model = seqformer.network("GapMsStsVis", request.backbone, request.facts.classes, training, testing)
     if switches.encoder_attention:
         model["encoder"]["layer"]["frame_chunk"] = testing["frames_per_pass"]
-    return Config(
-        {
-            "model": model | _additions(training, switches, steps, predicts=inference is not None),
-            "stills": stills_part(stills, training["clip_frames"]) if stills else None,
-            "train_pipeline": seqformer.train_pipeline(training),
-            "test_pipeline": recipes.frame_pipeline(training["test_scale"]),
-            "optim_wrapper": _optimizer(training),
-            "param_scheduler": seqformer.schedule(training, steps),
-            "steps": steps,
-            "settings": training,
-            "inference": testing,
-        }
-    )
+    return {
+        "model": model | _additions(training, switches, steps, predicts=not request.trains),
+        "stills": stills_part(stills, training["clip_frames"]) if stills else None,
+        "train_pipeline": seqformer.train_pipeline(training),
+        "test_pipeline": recipes.frame_pipeline(training["test_scale"]),
+        "optim_wrapper": _optimizer(training),
+        "param_scheduler": seqformer.schedule(training, steps),
+        "steps": steps,
+        "settings": training,
+        "inference": testing,
+    }
 
 
 def _additions(training: Part, switches: Switches, steps: int, *, predicts: bool) -> Part:

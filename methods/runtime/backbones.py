@@ -81,6 +81,13 @@ def get_backbone(name: str) -> Backbone:
     return copy.deepcopy(BACKBONES[name])
 
 
+def frozen_norms(backbone: Backbone) -> dict[str, Any]:
+    """Changes to a backbone whose code freezes every batch norm of a pretrained ResNet (``FrozenBatchNorm2d``)."""
+    if backbone.config["type"] != "ResNet" or not backbone.pretrained:
+        return {}
+    return {"norm_cfg": {"type": "BN", "requires_grad": False}}
+
+
 def resnet_stages(stride: int) -> dict[str, Any]:
     """Changes to a ResNet whose last output shall have a stride of 32 (none), 16 or 8.
 

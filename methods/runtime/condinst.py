@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import Any
 
 from methods.runtime import recipes
-from methods.runtime.backbones import Backbone
+from methods.runtime.backbones import Backbone, frozen_norms
 
 Part = dict[str, Any]
 
@@ -109,8 +109,8 @@ def _backbone(backbone: Backbone, settings: Part) -> Part:
     config = dict(backbone.config)
     if config["type"] == "ResNet":
         config["style"] = settings["image_style"]
-        if backbone.pretrained and settings["image_style"] == "caffe":
-            config["norm_cfg"] = {"type": "BN", "requires_grad": False}
+        if settings["image_style"] == "caffe":
+            config |= frozen_norms(backbone)
     return config
 
 

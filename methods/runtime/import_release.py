@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from methods.runtime import registry
+from methods.runtime.configs import build_config
 from methods.runtime.facts import read_facts
 from mindthegap.errors import EXIT_USER_ERROR, ConfigError, MindTheGapError
 from mindthegap.files import sha256_file
@@ -46,8 +47,7 @@ def import_release(
         MindTheGapError: The checkpoint does not fit the method, the backbone or the classes.
     """
     facts = read_facts(dataset_dir, "train")
-    config_module = registry.load(method, "config")
-    config = config_module.build_config(scale, facts, backbone, settings)
+    config = build_config(method, scale, facts, backbone, settings)
     from methods.runtime.mmcv_ops import ensure_ops
 
     ensure_ops()

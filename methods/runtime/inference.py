@@ -18,6 +18,7 @@ from typing import Any
 
 from methods.runtime import registry
 from methods.runtime.backbones import get_backbone
+from methods.runtime.configs import build_config
 from methods.runtime.facts import DatasetFacts, read_facts
 from methods.runtime.fingerprint import digest, method_code
 from methods.runtime.jobs import InferenceJob, set_up_log
@@ -89,9 +90,7 @@ def _load(job: InferenceJob, facts: DatasetFacts) -> tuple[Any, Any, Any]:
     registry.load(job.method, "model")
     # The architecture follows the weights; only inference settings come from the job.
     trained = replace(facts, max_objects_per_frame=meta["max_objects_per_frame"], identities=meta["identities"])
-    config = registry.load(job.method, "config").build_config(
-        job.scale, trained, job.backbone, meta["settings"], job.settings
-    )
+    config = build_config(job.method, job.scale, trained, job.backbone, meta["settings"], job.settings)
     configure_torch(config.inference["cpu_threads"] if job.devices else 1, deterministic=True)
     model = MODELS.build(config.model)
     try:

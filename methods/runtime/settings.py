@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,6 +28,20 @@ SHARED_INFERENCE: dict[str, Any] = {
     "cpu_threads": 2,  # CPU cores that the job may use; a CPU run takes one process for each
 }
 
+# Smallest values of settings that every method has; a whole bound asks for a whole number.
+_LEAST: dict[str, float] = {
+    "steps": 1,
+    "batch_size": 1,
+    "workers": 0,
+    "cpu_threads": 1,
+    "cpu_processes": 1,
+    "log_every": 1,
+    "checkpoint_seconds": 0.0,
+    "pseudo_clips": 0,
+    "clip_frames": 1,
+}
+_POSITIVE = ("epochs", "lr", "clip_norm")
+
 # They decide how a run is carried out, not what comes out of it: a change must not discard work in progress.
 NOT_IN_FINGERPRINT = ("workers", "checkpoint_seconds", "cpu_threads")
 
@@ -40,14 +55,56 @@ def merge(owner: str, defaults: Mapping[str, Any], overrides: Mapping[str, Any])
         overrides: Settings to change.
 
     Raises:
-        ConfigError: An override does not exist or has the wrong type.
+        ConfigError: An override does not exist, has the wrong type, or has a value that no method can use.
     """
     merged = dict(defaults)
     for key, value in overrides.items():
         if key not in defaults:
             raise ConfigError(f"{owner}: there is no setting '{key}'; the settings are {', '.join(sorted(defaults))}.")
         merged[key] = _checked(owner, key, defaults[key], value)
+    require_least(owner, merged, _LEAST)
+    for key in _POSITIVE:
+        if merged.get(key) is not None and not merged[key] > 0:
+            raise ConfigError(f"{owner}: setting '{key}' must be above 0, not {merged[key]}.")
     return merged
+
+
+def require_least(owner: str, settings: Mapping[str, Any], least: Mapping[str, float]) -> None:
+    """Refuses numbers below a bound; settings that are absent or None pass.
+
+    Args:
+        owner: Named in errors.
+        settings: Settings to look at.
+        least: Smallest value by name; a whole bound asks for a whole number.
+
+    Raises:
+        ConfigError: A value is no such number, or too small.
+    """
+    for key, bound in least.items():
+        value = settings.get(key)
+        if value is None:
+            continue
+        kinds = (int,) if isinstance(bound, int) else (int, float)
+        if type(value) not in kinds or value < bound:
+            kind = "a whole number" if kinds == (int,) else "a number"
+            raise ConfigError(f"{owner}: setting '{key}' must be {kind} and at least {bound}, not {value!r}.")
+
+
+def require_choice(owner: str, settings: Mapping[str, Any], choices: Mapping[str, tuple[Any, ...]]) -> None:
+    """Refuses values outside a list; settings that are absent pass.
+
+    Args:
+        owner: Named in errors.
+        settings: Settings to look at.
+        choices: Values that a setting can have, by name.
+
+    Raises:
+        ConfigError: A value is none of them.
+    """
+    for key, values in choices.items():
+        if key in settings and settings[key] not in values:
+            allowed = ", ".join(map(repr, values))
+            raise ConfigError(f"{owner}: setting '{key}' must be one of {allowed}, not {settings[key]!r}.")
 
 
 def resolve(
@@ -78,6 +135,8 @@ def _checked(owner: str, key: str, default: Any, value: Any) -> Any:
     if type(value) is not type(default):
         wanted = type(default).__name__
         raise ConfigError(f"{owner}: setting '{key}' must be of type {wanted}, not {value!r}.")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{owner}: setting '{key}' must be a finite number, not {value}.")
     return value
 
 

@@ -25,6 +25,7 @@ from mmengine.runner import Runner  # noqa: E402
 
 from methods.runtime import checkpoints, registry  # noqa: E402
 from methods.runtime.checkpoints import discard_checkpoints, latest_good_checkpoint, prepare_work_dir  # noqa: E402
+from methods.runtime.configs import build_config  # noqa: E402
 from methods.runtime.data import FrameError  # noqa: E402
 from methods.runtime.determinism import configure_torch  # noqa: E402
 from methods.runtime.exposure import trained_videos  # noqa: E402
@@ -44,7 +45,7 @@ def build_method_config(job: TrainingJob, facts: DatasetFacts) -> Config:
     """The method's configuration for this job; its modules are registered with mmdet."""
     register_all_modules(init_default_scope=True)
     registry.load(job.method, "model")
-    return registry.load(job.method, "config").build_config(job.scale, facts, job.backbone, job.settings)
+    return build_config(job.method, job.scale, facts, job.backbone, job.settings)
 
 
 def _world_size() -> int:

@@ -7,21 +7,20 @@ frames, which is the authors' pretraining.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
-
-from mmengine.config import Config
 
 from methods.runtime import recipes
-from methods.runtime.backbones import Backbone, get_backbone
+from methods.runtime.backbones import Backbone, frozen_norms
+from methods.runtime.configs import Request
 from methods.runtime.facts import DatasetFacts
 from methods.runtime.joint import read_stills, stills_part
-from methods.runtime.settings import SHARED_INFERENCE, SHARED_TRAINING, resolve
+from methods.runtime.recipes import Part
+from methods.runtime.settings import SHARED_INFERENCE, SHARED_TRAINING
+from mindthegap.errors import ConfigError
 
 NAME = "seqformer"
-Part = dict[str, Any]
 
+_NORM_GROUPS = 32
 _ANY_LENGTH = 100_000  # no limit of the longer side
 
 # Weights of the matching costs and losses; official.
@@ -124,46 +123,34 @@ _CPU_RULES: Part = {**RULES, "whole_video_mib": 0.0, "clip_frames": 4}  # the tr
 INFERENCE: dict[str, Part] = {"smoke": _CPU_RULES, "demo": _CPU_RULES, "paper": RULES}
 
 
-def build_config(
-    scale: str,
-    facts: DatasetFacts,
-    backbone: str,
-    settings: Mapping[str, Any],
-    inference: Mapping[str, Any] | None = None,
-) -> Config:
-    """The whole configuration.
+CHOICES = {"schedule": ("step", "cosine"), "photometric": ("frame", "clip", "none"), "selection": ("pairs", "queries")}
+LEAST = dict.fromkeys(("queries", "heads", "levels", "decoder_layers", "top", "clip_stride", "frames_per_pass"), 1)
 
-    Args:
-        scale: ``smoke``, ``demo`` or ``paper``.
-        facts: Facts of the training split; inference passes those the weights were trained with.
-        backbone: Name of a backbone.
-        settings: Overrides of the training settings, as in ``TRAINING``.
-        inference: Overrides of the inference settings, as in ``INFERENCE``; None for training.
 
-    Returns:
-        ``model``, the pipelines, ``stills``, ``optim_wrapper``, ``param_scheduler``, ``steps`` and the resolved
-        ``settings`` and ``inference``.
+def check_widths(name: str, training: Part) -> None:
+    """Refuses widths that group norm and attention cannot divide."""
+    channels, heads = training["channels"], training["heads"]
+    if channels % _NORM_GROUPS or channels % heads:
+        raise ConfigError(f"{name}: channels {channels} must be a multiple of {_NORM_GROUPS} and of heads ({heads}).")
 
-    Raises:
-        MindTheGapError: Scale, backbone or a setting does not exist, or the stills are unusable.
-    """
-    training = resolve(NAME, scale, TRAINING, settings)
-    testing = resolve(f"{NAME} inference", scale, INFERENCE, inference or {})
-    stills = joint_stills(training, facts) if inference is None else None
-    steps = step_count(training, facts, stills)
-    return Config(
-        {
-            "model": network("GapSeqFormer", get_backbone(backbone), facts.classes, training, testing),
-            "stills": stills_part(stills, training["clip_frames"]) if stills else None,
-            "train_pipeline": train_pipeline(training),
-            "test_pipeline": recipes.frame_pipeline(training["test_scale"]),
-            "optim_wrapper": optimizer(training),
-            "param_scheduler": schedule(training, steps),
-            "steps": steps,
-            "settings": training,
-            "inference": testing,
-        }
-    )
+
+def parts(request: Request) -> Part:
+    """The configuration, as ``methods.runtime.configs.build_config`` returns it."""
+    training, testing = request.resolved(NAME, TRAINING, INFERENCE, choices=CHOICES, least=LEAST)
+    check_widths(NAME, training)
+    stills = joint_stills(training, request.facts) if request.trains else None
+    steps = step_count(training, request.facts, stills)
+    return {
+        "model": network("GapSeqFormer", request.backbone, request.facts.classes, training, testing),
+        "stills": stills_part(stills, training["clip_frames"]) if stills else None,
+        "train_pipeline": train_pipeline(training),
+        "test_pipeline": recipes.frame_pipeline(training["test_scale"]),
+        "optim_wrapper": optimizer(training),
+        "param_scheduler": schedule(training, steps),
+        "steps": steps,
+        "settings": training,
+        "inference": testing,
+    }
 
 
 def joint_stills(training: Part, facts: DatasetFacts) -> DatasetFacts | None:
@@ -219,9 +206,7 @@ def network(name: str, backbone: Backbone, classes: tuple[str, ...], training: P
 def _three_levels(backbone: Backbone) -> Part:
     """Outputs at strides 8, 16, 32; the official backbones freeze every batch norm (``FrozenBatchNorm2d``)."""
     config = backbone.config | {"out_indices": (1, 2, 3)}
-    if config["type"] == "ResNet" and backbone.pretrained:
-        config["norm_cfg"] = {"type": "BN", "requires_grad": False}
-    return config
+    return config | frozen_norms(backbone)
 
 
 def _encoder(backbone: Backbone, training: Part) -> Part:
@@ -233,7 +218,7 @@ def _encoder(backbone: Backbone, training: Part) -> Part:
             "out_channels": channels,
             "kernel_size": 1,
             "bias": True,  # mmdet drops it in front of a norm; the official code has both
-            "norm_cfg": {"type": "GN", "num_groups": 32},
+            "norm_cfg": {"type": "GN", "num_groups": _NORM_GROUPS},
             "act_cfg": None,
             "num_outs": training["levels"],
         },

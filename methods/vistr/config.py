@@ -6,20 +6,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from mmengine.config import Config
-
 from methods.runtime import recipes
-from methods.runtime.backbones import Backbone, get_backbone, resnet_stages
-from methods.runtime.facts import DatasetFacts
-from methods.runtime.settings import SHARED_INFERENCE, SHARED_TRAINING, resolve
+from methods.runtime.backbones import Backbone, frozen_norms, resnet_stages
+from methods.runtime.configs import Request
+from methods.runtime.recipes import Part
+from methods.runtime.settings import SHARED_INFERENCE, SHARED_TRAINING
 from mindthegap.errors import ConfigError
 
 NAME = "vistr"
 
-_OFFICIAL: dict[str, Any] = {
+_OFFICIAL: Part = {
     **SHARED_TRAINING,
     "image_scales": ((540, 300),),  # longest and shortest side, one pair drawn per clip
     "test_scale": (1333, 300),
@@ -57,7 +53,7 @@ _OFFICIAL: dict[str, Any] = {
     "clip_norm": 0.1,
 }
 
-_CPU: dict[str, Any] = {
+_CPU: Part = {
     **_OFFICIAL,
     "image_scales": ((160, 96),),
     "test_scale": (160, 96),
@@ -94,7 +90,7 @@ _CPU: dict[str, Any] = {
     "log_every": 20,
 }
 
-TRAINING: dict[str, dict[str, Any]] = {
+TRAINING: dict[str, Part] = {
     "smoke": {
         **_CPU,
         "steps": 12,
@@ -116,80 +112,50 @@ TRAINING: dict[str, dict[str, Any]] = {
     "paper": _OFFICIAL,
 }
 
-_OFFICIAL_INFERENCE: dict[str, Any] = {
+_OFFICIAL_INFERENCE: Part = {
     **SHARED_INFERENCE,
     "clip_stride": 18,  # distance of clip starts in videos longer than a clip
     "match_threshold": 0.05,
     "slot_threshold": 0.05,  # mean probability of any object that a slot needs to be stitched
     "frame_threshold": 0.001,  # a slot is absent from frames whose best class has less
 }
-INFERENCE: dict[str, dict[str, Any]] = {
+INFERENCE: dict[str, Part] = {
     "smoke": {**_OFFICIAL_INFERENCE, "clip_stride": 2},
     "demo": {**_OFFICIAL_INFERENCE, "clip_stride": 2},
     "paper": _OFFICIAL_INFERENCE,
 }
 
 
-def build_config(
-    scale: str,
-    facts: DatasetFacts,
-    backbone: str,
-    settings: Mapping[str, Any],
-    inference: Mapping[str, Any] | None = None,
-) -> Config:
-    """The whole configuration.
+_CHOICES = {"schedule": ("step", "cosine"), "memory_stride": (8, 16, 32)}
+_LEAST = dict.fromkeys(("slots", "heads", "instance_channels", "mask_stride"), 1)
 
-    Args:
-        scale: ``smoke``, ``demo`` or ``paper``.
-        facts: Facts of the training split; inference passes those the weights were trained with.
-        backbone: Name of a backbone.
-        settings: Overrides of the training settings, as in ``TRAINING``.
-        inference: Overrides of the inference settings, as in ``INFERENCE``.
 
-    Returns:
-        ``model``, the pipelines, ``optim_wrapper``, ``param_scheduler``, ``steps``, ``meta`` and
-        the resolved ``settings`` and ``inference``.
-
-    Raises:
-        ConfigError: Scale, backbone or a setting does not exist, or a setting has no such value.
-    """
-    training = resolve(NAME, scale, TRAINING, settings)
-    testing = resolve(f"{NAME} inference", scale, INFERENCE, inference or {})
-    network = get_backbone(backbone)
-    _check(training, network)
-    if inference is not None:
+def parts(request: Request) -> Part:
+    """The configuration, as ``methods.runtime.configs.build_config`` returns it."""
+    training, testing = request.resolved(NAME, TRAINING, INFERENCE, choices=_CHOICES, least=_LEAST)
+    _check(training, request.backbone)
+    if not request.trains:
         _check_overlap(training, testing)
-    steps = recipes.step_count(training, facts)
-    return Config(
-        {
-            "model": _model(network, len(facts.classes), training, testing),
-            "train_pipeline": recipes.clip_pipeline(
-                {"type": "VisTRClipSample", "length": training["clip_frames"]},
-                training["image_scales"],
-                crop=training["crop"],
-                photometric=training["photometric"],
-            ),
-            "test_pipeline": recipes.frame_pipeline(training["test_scale"]),
-            "optim_wrapper": recipes.detr_adamw(training),
-            "param_scheduler": _schedule(training, steps),
-            "steps": steps,
-            "settings": training,
-            "inference": testing,
-            "meta": {},
-        }
-    )
+    steps = recipes.step_count(training, request.facts)
+    return {
+        "model": _model(request.backbone, len(request.facts.classes), training, testing),
+        "train_pipeline": recipes.clip_pipeline(
+            {"type": "VisTRClipSample", "length": training["clip_frames"]},
+            training["image_scales"],
+            crop=training["crop"],
+            photometric=training["photometric"],
+        ),
+        "test_pipeline": recipes.frame_pipeline(training["test_scale"]),
+        "optim_wrapper": recipes.detr_adamw(training),
+        "param_scheduler": _schedule(training, steps),
+        "steps": steps,
+        "settings": training,
+        "inference": testing,
+    }
 
 
-def _check(training: dict[str, Any], network: Backbone) -> None:
+def _check(training: Part, network: Backbone) -> None:
     """Refuses values that would only fail deep inside the network."""
-    choices: dict[str, tuple[Any, ...]] = {"schedule": ("step", "cosine"), "memory_stride": (8, 16, 32)}
-    for key, values in choices.items():
-        if training[key] not in values:
-            allowed = ", ".join(map(repr, values))
-            raise ConfigError(f"{NAME}: setting '{key}' must be one of {allowed}, not {training[key]!r}.")
-    for key in ("clip_frames", "slots", "heads", "instance_channels", "mask_stride"):
-        if training[key] < 1:
-            raise ConfigError(f"{NAME}: setting '{key}' must be at least 1, not {training[key]}.")
     if training["dims"] % 6 or training["dims"] % training["heads"]:
         raise ConfigError(
             f"{NAME}: dims {training['dims']} must be a multiple of 6 and of heads ({training['heads']})."
@@ -204,7 +170,7 @@ def _check(training: dict[str, Any], network: Backbone) -> None:
         raise ConfigError(f"{NAME}: memory_stride {stride} needs {levels} mask_channels, one per level.")
 
 
-def _check_overlap(training: dict[str, Any], testing: dict[str, Any]) -> None:
+def _check_overlap(training: Part, testing: Part) -> None:
     """Clips that are stitched share frames."""
     largest = max(1, training["clip_frames"] - 1)
     if not 1 <= testing["clip_stride"] <= largest:
@@ -212,28 +178,26 @@ def _check_overlap(training: dict[str, Any], testing: dict[str, Any]) -> None:
         raise ConfigError(f"{NAME}: setting 'clip_stride' {problem}, not {testing['clip_stride']}.")
 
 
-def _levels(training: dict[str, Any]) -> int:
+def _levels(training: Part) -> int:
     """How many levels of the backbone are used; the coarsest one feeds the transformer."""
     return 4 if training["memory_stride"] == 32 else 3
 
 
-def _schedule(training: dict[str, Any], steps: int) -> list[dict[str, Any]]:
+def _schedule(training: Part, steps: int) -> list[Part]:
     if training["schedule"] == "cosine":
         return recipes.cosine_schedule(steps, 200)
     return recipes.step_schedule(steps, 2, 1.0, (12 / 18,))  # no warm-up: it starts at the full rate
 
 
-def _backbone(network: Backbone, training: dict[str, Any]) -> dict[str, Any]:
+def _backbone(network: Backbone, training: Part) -> Part:
     """The backbone with the levels that are used; a pretrained ResNet's norms are frozen (official)."""
-    config: dict[str, Any] = dict(network.config)
+    config: Part = dict(network.config)
     if config["type"] != "ResNet":
         return config
-    if network.pretrained:
-        config["norm_cfg"] = {"type": "BN", "requires_grad": False}
-    return config | resnet_stages(training["memory_stride"])
+    return config | frozen_norms(network) | resnet_stages(training["memory_stride"])
 
 
-def _model(network: Backbone, classes: int, training: dict[str, Any], testing: dict[str, Any]) -> dict[str, Any]:
+def _model(network: Backbone, classes: int, training: Part, testing: Part) -> Part:
     sizes = ("slots", "dims", "heads", "ffn", "dropout", "encoder_layers", "decoder_layers")
     others = ("mask_channels", "instance_channels", "deformable", "placed_pixels", "scaled_maps")
     return {

@@ -174,8 +174,8 @@ class VisTRHead(BaseModule):
     def mask_logits(self, outputs: ClipOutputs, clips: Tensor, slots: Tensor) -> Tensor:
         """Masks of some instances.
 
-        No instance's mask depends on another's, and only matched slots have a mask to learn; the official code computes
-        those of all slots, which is most of its work, and then drops the others.
+        No instance's mask depends on another's, and only matched slots have a mask to learn. The official code makes
+        those of all slots and then drops the others.
 
         Args:
             outputs: What ``forward`` returned.

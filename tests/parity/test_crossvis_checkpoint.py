@@ -17,6 +17,7 @@ from mmengine.config import Config  # noqa: E402
 
 from methods.crossvis import checkpoint  # noqa: E402
 from methods.runtime.backbones import BACKBONES, Backbone  # noqa: E402
+from methods.runtime.configs import build_config  # noqa: E402
 from methods.runtime.facts import DatasetFacts  # noqa: E402
 from methods.runtime.registry import load  # noqa: E402
 from methods.runtime.weights import save_weights  # noqa: E402
@@ -34,7 +35,7 @@ def facts(classes, identities=50):
 def model(classes=40, backbone="r50", **settings):
     register_all_modules(init_default_scope=True)
     load("crossvis", "model")
-    return MODELS.build(load("crossvis", "config").build_config("paper", facts(classes), backbone, settings).model)
+    return MODELS.build(build_config("crossvis", "paper", facts(classes), backbone, settings).model)
 
 
 @pytest.fixture(scope="module")

@@ -22,12 +22,13 @@ from pycocotools import mask as mask_api  # noqa: E402
 from methods.iai import networks  # noqa: E402
 from methods.iai.association import AssociationBlock  # noqa: E402
 from methods.iai.checkpoint import our_name  # noqa: E402
-from methods.iai.config import INFERENCE, TRAINING, build_config  # noqa: E402
+from methods.iai.config import INFERENCE, TRAINING  # noqa: E402
 from methods.iai.layers import to_map  # noqa: E402
 from methods.iai.model import GapIAICondInst  # noqa: E402
 from methods.iai.targets import identity_targets, mask_stack  # noqa: E402
 from methods.iai.video import VideoState  # noqa: E402
 from methods.runtime.backbones import get_backbone  # noqa: E402
+from methods.runtime.configs import build_config  # noqa: E402
 
 DATA = Path(__file__).resolve().parents[1] / "data/iai"
 sys.path.insert(0, str(DATA))
@@ -122,7 +123,7 @@ def test_names_and_shapes_are_those_of_the_release():
     facts = SimpleNamespace(
         dataset="youtube_vis_2019", classes=range(40), videos=1, annotated_frames=1, max_objects_per_frame=6
     )
-    config = build_config("paper", facts, "r50", {}).model
+    config = build_config("iai", "paper", facts, "r50", {}).model
     config.pop("type")
     ours = GapIAICondInst(**config).state_dict()
     names = {official_name(key): value for key, value in ours.items() if not key.startswith("backbone.")}

@@ -6,8 +6,8 @@ import pytest
 import torch
 from method_runs import inference_job, render_clips, training_job
 
-from methods.iai.config import build_config
 from methods.iai.variants import VARIANTS
+from methods.runtime.configs import build_config
 from methods.runtime.facts import read_facts
 from methods.runtime.inference import infer
 from methods.runtime.training import train
@@ -63,7 +63,7 @@ def build(dataset):
     assert registered.GapIAICondInst
 
     def built(settings, **inference):
-        config = build_config("smoke", read_facts(dataset, "train"), "r18_tiny", settings, OPEN | inference)
+        config = build_config("iai", "smoke", read_facts(dataset, "train"), "r18_tiny", settings, OPEN | inference)
         torch.manual_seed(0)
         return MODELS.build(config.model), config
 
@@ -158,7 +158,7 @@ def test_paper_clips_have_one_size_and_their_own_flips(dataset, build):
     from mmdet.registry import DATASETS
 
     facts = read_facts(dataset, "train")
-    config = build_config("paper", facts, "r50", {})
+    config = build_config("iai", "paper", facts, "r50", {})
     clips = DATASETS.build(
         {
             "type": "DatasetFolder",

@@ -18,10 +18,10 @@ from mmdet.utils import register_all_modules  # noqa: E402
 from methods.masktrack_rcnn import checkpoint  # noqa: E402
 from methods.masktrack_rcnn.model import GapRoIEmbedHead  # noqa: E402
 from methods.masktrack_rcnn.tracker import MatchWeights, match_scores  # noqa: E402
+from methods.runtime.configs import build_config  # noqa: E402
 from methods.runtime.facts import DatasetFacts  # noqa: E402
 from methods.runtime.import_release import import_release  # noqa: E402
 from methods.runtime.memory import resolve  # noqa: E402
-from methods.runtime.registry import load  # noqa: E402
 from methods.runtime.weights import load_weights, save_weights  # noqa: E402
 from mindthegap.errors import InputError  # noqa: E402
 from mindthegap.files import sha256_file, write_json  # noqa: E402
@@ -117,7 +117,7 @@ def facts(classes):
 
 def model(classes=40, **settings):
     register_all_modules(init_default_scope=True)
-    return MODELS.build(load("masktrack_rcnn", "config").build_config("paper", facts(classes), "r50", settings).model)
+    return MODELS.build(build_config("masktrack_rcnn", "paper", facts(classes), "r50", settings).model)
 
 
 @pytest.fixture(scope="module")
@@ -208,7 +208,7 @@ def test_released_weights_become_a_weights_file(tmp_path):
     loaded, meta = load_weights(tmp_path / "weights.pth")
     assert torch.equal(loaded["track_head.embed_head.fcs.0.weight"], state["track_head.embed_head.fcs.0.weight"])
     assert (meta["classes"], meta["category_ids"], meta["final_relu"]) == (["owl", "cat"], [4, 9], False)
-    rebuilt = load("masktrack_rcnn", "config").build_config("paper", facts(2), "r50", meta["settings"], {})
+    rebuilt = build_config("masktrack_rcnn", "paper", facts(2), "r50", meta["settings"], {})
     MODELS.build(rebuilt.model).load_state_dict(loaded, strict=True)  # as inference does
 
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from method_runs import inference_job, render_clips, training_job
 
+from methods.runtime.configs import build_config
 from methods.runtime.facts import read_facts
 from methods.runtime.inference import infer
 from methods.runtime.training import train
-from methods.vistr.config import build_config
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def clips_of(dataset, config):
 
 @pytest.mark.slow
 def test_paper_clips_are_cyclic_and_have_one_size(dataset):
-    clips = clips_of(dataset, build_config("paper", read_facts(dataset, "train"), "r50", {}))
+    clips = clips_of(dataset, build_config("vistr", "paper", read_facts(dataset, "train"), "r50", {}))
     sizes = set()
     for position in range(3):
         item = clips[position, 2, position]
@@ -82,7 +82,7 @@ def test_losses_in_mixed_precision_stay_close(dataset):
     from mmdet.registry import MODELS
     from mmengine.dataset import pseudo_collate
 
-    config = build_config("smoke", read_facts(dataset, "train"), "r18_tiny", {"deformable": False})
+    config = build_config("vistr", "smoke", read_facts(dataset, "train"), "r18_tiny", {"deformable": False})
     clips = clips_of(dataset, config)
     torch.manual_seed(0)
     model = MODELS.build(config.model)

@@ -18,6 +18,7 @@ from mmengine.structures import InstanceData  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from methods.runtime import data, registry  # noqa: E402, F401 - data registers LoadFrame
+from methods.runtime.configs import build_config  # noqa: E402
 from methods.runtime.facts import DatasetFacts  # noqa: E402
 from methods.runtime.frames import VideoFrames  # noqa: E402
 
@@ -32,8 +33,8 @@ def facts(classes=("disc", "square", "star")):
 
 
 def config(method="seqformer", *, settings=None, inference=None, **changes):
-    build = registry.load(method, "config").build_config
-    return build("smoke", changes.pop("facts", facts()), "r18_tiny", TINY | (settings or {}), inference)
+    training = TINY | (settings or {})
+    return build_config(method, "smoke", changes.pop("facts", facts()), "r18_tiny", training, inference)
 
 
 def model(method="seqformer", *, seed=0, **changes):

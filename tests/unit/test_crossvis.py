@@ -21,6 +21,7 @@ from methods.crossvis.losses import IdentityClassifier, crossover_partners, embe
 from methods.crossvis.model import FramePass  # noqa: E402
 from methods.crossvis.sampling import NeighbourPair, neighbours  # noqa: E402
 from methods.runtime.condinst_heads import Assignment, Locations  # noqa: E402
+from methods.runtime.configs import build_config  # noqa: E402
 from methods.runtime.facts import DatasetFacts  # noqa: E402
 from methods.runtime.registry import load  # noqa: E402
 from mindthegap.errors import ConfigError  # noqa: E402
@@ -35,7 +36,7 @@ def facts(classes=3, identities=5):
 
 
 def config(scale="smoke", backbone="r18_tiny", settings=None, inference=None, **kwargs):
-    return load("crossvis", "config").build_config(scale, facts(**kwargs), backbone, settings or {}, inference)
+    return build_config("crossvis", scale, facts(**kwargs), backbone, settings or {}, inference)
 
 
 def model(**settings):

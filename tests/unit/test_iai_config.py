@@ -10,8 +10,9 @@ from methods.runtime.mmcv_ops import ensure_ops
 ensure_ops()
 
 from methods.iai import checkpoint  # noqa: E402
-from methods.iai.config import TRAINING, build_config  # noqa: E402
+from methods.iai.config import TRAINING  # noqa: E402
 from methods.iai.variants import VARIANTS  # noqa: E402
+from methods.runtime.configs import build_config  # noqa: E402
 from mindthegap.errors import ConfigError, InputError  # noqa: E402
 
 
@@ -35,7 +36,7 @@ def facts(dataset="youtube_vis_2019", objects=6, classes=40):
     ],
 )
 def test_released_numbers(dataset, objects, backbone, expected):
-    config = build_config("paper", facts(dataset, objects), backbone, {})
+    config = build_config("iai", "paper", facts(dataset, objects), backbone, {})
     selection = config.model.selection
     numbers = config.model.identities, selection.nms_pre, selection.score_threshold, selection.max_per_frame
     assert numbers == expected
@@ -43,7 +44,7 @@ def test_released_numbers(dataset, objects, backbone, expected):
 
 
 def test_released_architecture_and_schedule():
-    config = build_config("paper", facts(), "r50", {})
+    config = build_config("iai", "paper", facts(), "r50", {})
     model = config.model
     assert (model.level, model.level_channels, model.projector_channels) == (3, 2048, 1536)
     assert model.neck.in_channels == [256, 512, 1024, 2048]
@@ -64,25 +65,25 @@ def test_released_architecture_and_schedule():
 
 @pytest.mark.parametrize("backbone", ["r50", "r101", "swin_l"])
 def test_the_pyramid_takes_what_the_association_gives(backbone):
-    config = build_config("paper", facts(), backbone, {})
+    config = build_config("iai", "paper", facts(), backbone, {})
     width = 2 * 256 + config.model.projector_channels
     assert config.model.neck.in_channels[3] == width == config.model.level_channels
 
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_a_variant_is_rebuilt_from_its_resolved_settings(name):
-    first = build_config("paper", facts(), "r50", {"variant": name})
-    again = build_config("paper", facts(), "r50", first.settings.to_dict())
+    first = build_config("iai", "paper", facts(), "r50", {"variant": name})
+    again = build_config("iai", "paper", facts(), "r50", first.settings.to_dict())
     assert again.model == first.model
     for key, value in VARIANTS[name].settings.items():
         assert first.settings[key] == value
     if name not in ("full", "ablation_full"):
-        assert first.model != build_config("paper", facts(), "r50", {"variant": "ablation_full"}).model
+        assert first.model != build_config("iai", "paper", facts(), "r50", {"variant": "ablation_full"}).model
     assert VARIANTS[name].table
 
 
 def test_settings_win_over_the_variant():
-    config = build_config("paper", facts(), "r50", {"variant": "id_4conv", "id_convs": 2})
+    config = build_config("iai", "paper", facts(), "r50", {"variant": "id_4conv", "id_convs": 2})
     assert config.model.bbox_head.id_convs == 2
 
 
@@ -90,7 +91,7 @@ def test_settings_win_over_the_variant():
     ("settings", "sentence"),
     [
         ({"variant": "nothing"}, "there is no variant 'nothing'; choose from full, "),
-        ({"image_model": "yolo"}, "setting 'image_model' must be one of condinst, mask_rcnn, not 'yolo'"),
+        ({"image_model": "yolo"}, "setting 'image_model' must be one of 'condinst', 'mask_rcnn', not 'yolo'"),
         ({"association": ["far"]}, "takes 'local' and 'global'"),
         ({"identities": 2}, "must be at least 3"),
         ({"association_channels": 1024}, "leaves nothing of the 2048 channels of c5"),
@@ -99,12 +100,12 @@ def test_settings_win_over_the_variant():
 )
 def test_mistakes_are_told_in_a_sentence(settings, sentence):
     with pytest.raises(ConfigError, match=sentence):
-        build_config("paper", facts(), "r50", settings)
+        build_config("iai", "paper", facts(), "r50", settings)
 
 
 def test_a_memory_too_short_is_refused():
     with pytest.raises(ConfigError, match="'max_long_term' must be at least 2"):
-        build_config("paper", facts(), "r50", {}, {"max_long_term": 1})
+        build_config("iai", "paper", facts(), "r50", {}, {"max_long_term": 1})
 
 
 # The model's shape as far as checkpoints are concerned, without its weights.

@@ -13,7 +13,6 @@ ensure_ops()
 
 from mmdet.models.layers import DetrTransformerEncoderLayer  # noqa: E402
 
-from methods.ifc import config  # noqa: E402
 from methods.ifc.checkpoint import convert, convert_head  # noqa: E402
 from methods.ifc.heads import apply_filters  # noqa: E402
 from methods.ifc.losses import (  # noqa: E402
@@ -31,6 +30,7 @@ from methods.ifc.transformer import layer_config  # noqa: E402
 from methods.runtime.attention import LeanAttention, use_lean_attention  # noqa: E402
 from methods.runtime.backbones import BACKBONES  # noqa: E402
 from methods.runtime.clips import ClipTargets  # noqa: E402
+from methods.runtime.configs import build_config  # noqa: E402
 from methods.runtime.facts import DatasetFacts  # noqa: E402
 from methods.runtime.key_maps import detectron2_resnet_key, detr_layer_key  # noqa: E402
 from methods.runtime.semantic import SemanticAid, object_means  # noqa: E402
@@ -205,7 +205,7 @@ def test_lean_attention_gives_the_numbers_of_the_ordinary_one(padded):
 @pytest.mark.parametrize("backbone", sorted(BACKBONES))
 def test_configuration_exists_for_every_backbone(tmp_path, scale, backbone):
     overrides = {"memory_stride": 32} if backbone == "swin_l" else {}
-    built = config.build_config(scale, facts(tmp_path), backbone, overrides, {"window": 5})
+    built = build_config("ifc", scale, facts(tmp_path), backbone, overrides, {"window": 5})
     assert built.model.head.classes == 3
     assert len(built.model.head.channels) == 3
     assert built.inference.window == 5
@@ -216,7 +216,7 @@ def test_configuration_exists_for_every_backbone(tmp_path, scale, backbone):
 
 
 def test_official_recipe(tmp_path):
-    built = config.build_config("paper", facts(tmp_path), "r50", {})
+    built = build_config("ifc", "paper", facts(tmp_path), "r50", {})
     optimizer = built.optim_wrapper
     assert (optimizer.optimizer.lr, optimizer.optimizer.weight_decay) == (1e-4, 1e-4)
     assert optimizer.paramwise_cfg.custom_keys.backbone.lr_mult == 0.1
@@ -226,7 +226,7 @@ def test_official_recipe(tmp_path):
     assert built.param_scheduler[1].milestones == [4000]
     assert built.train_pipeline[0].to_dict() == {"type": "IFCClipSample", "length": 5, "frame_range": 20}
     assert built.model.semantic_aid == 0.0
-    stills = config.build_config("paper", facts(tmp_path), "r50", {"clip_frames": 1})
+    stills = build_config("ifc", "paper", facts(tmp_path), "r50", {"clip_frames": 1})
     assert stills.train_pipeline[0].type == "StillFrame"
 
 
@@ -236,13 +236,13 @@ def test_official_recipe(tmp_path):
         ("r50", {"dims": 100}, "dims 100 must be even and a multiple of heads"),
         ("r50", {"schedule": "poly"}, "setting 'schedule' must be one of 'step', 'cosine', not 'poly'"),
         ("swin_l", {"memory_stride": 16}, "only a ResNet has a memory_stride below 32; set 32 for swin_l"),
-        ("r50", {"clip_frames": 0}, "setting 'clip_frames' must be at least 1, not 0"),
+        ("r50", {"clip_frames": 0}, "setting 'clip_frames' must be a whole number and at least 1, not 0"),
         ("r50", {"quries": 3}, "there is no setting 'quries'"),
     ],
 )
 def test_mistakes_in_settings_are_named(tmp_path, backbone, settings, message):
     with pytest.raises(ConfigError, match=message):
-        config.build_config("paper", facts(tmp_path), backbone, settings)
+        build_config("ifc", "paper", facts(tmp_path), backbone, settings)
 
 
 @pytest.mark.parametrize(

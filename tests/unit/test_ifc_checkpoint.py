@@ -13,8 +13,8 @@ ensure_ops()
 from mmdet.utils import register_all_modules  # noqa: E402
 
 from methods.ifc.checkpoint import load_initial, load_released  # noqa: E402
-from methods.ifc.config import build_config  # noqa: E402
 from methods.ifc.model import GapIFC  # noqa: E402
+from methods.runtime.configs import build_config  # noqa: E402
 from methods.runtime.facts import DatasetFacts  # noqa: E402
 from methods.runtime.weights import save_weights  # noqa: E402
 from mindthegap.errors import InputError  # noqa: E402
@@ -57,7 +57,7 @@ def small(tmp_path, classes=3, backbone="r18_tiny", **settings):
     names = tuple(f"class {index}" for index in range(classes))
     ids = tuple(range(1, classes + 1))
     facts = DatasetFacts("tiny", "train", tmp_path, tmp_path, "0", names, ids, 2, 8, 8, 3, 2, (96, 160))
-    config = build_config("paper", facts, backbone, {**SMALL, **settings}).model.to_dict()
+    config = build_config("ifc", "paper", facts, backbone, {**SMALL, **settings}).model.to_dict()
     assert config.pop("type") == "GapIFC"
     torch.manual_seed(0)
     return GapIFC(**config)

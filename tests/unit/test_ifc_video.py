@@ -12,8 +12,8 @@ ensure_ops()
 from mmdet.structures import DetDataSample, TrackDataSample  # noqa: E402
 from mmdet.utils import register_all_modules  # noqa: E402
 
-from methods.ifc.config import build_config  # noqa: E402
 from methods.ifc.model import GapIFC  # noqa: E402
+from methods.runtime.configs import build_config  # noqa: E402
 from methods.runtime.facts import DatasetFacts  # noqa: E402
 from methods.runtime.queries import QueryRecorder  # noqa: E402
 
@@ -44,7 +44,7 @@ def model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("none")
     facts = DatasetFacts("tiny", "train", folder, folder, "0", ("a", "b"), (1, 2), 1, 1, 1, 1, 1, (HEIGHT, WIDTH))
     settings = {"dims": 32, "queries": 6, "ffn": 32, "encoder_layers": 1, "bus_tokens": 2}
-    config = build_config("smoke", facts, "r18_tiny", settings).model.to_dict()
+    config = build_config("ifc", "smoke", facts, "r18_tiny", settings).model.to_dict()
     config.pop("type")
     torch.manual_seed(3)
     built = GapIFC(**config)

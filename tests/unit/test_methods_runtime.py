@@ -12,8 +12,8 @@ ensure_ops()
 
 from methods.runtime import checkpoints, recipes  # noqa: E402
 from methods.runtime.backbones import BACKBONES, get_backbone  # noqa: E402
+from methods.runtime.configs import build_config  # noqa: E402
 from methods.runtime.facts import DatasetFacts  # noqa: E402
-from methods.runtime.registry import load  # noqa: E402
 from methods.runtime.settings import merge  # noqa: E402
 from methods.runtime.weights import load_tensors, load_weights, require_meta, save_weights  # noqa: E402
 from mindthegap.errors import ConfigError, InputError  # noqa: E402
@@ -151,8 +151,7 @@ def facts(classes=3, annotated=1000, most=4):
 
 
 def config(scale="paper", backbone="r50", settings=None, inference=None, **kwargs):
-    build = load("masktrack_rcnn", "config").build_config
-    return build(scale, facts(**kwargs), backbone, settings or {}, inference)
+    return build_config("masktrack_rcnn", scale, facts(**kwargs), backbone, settings or {}, inference)
 
 
 def test_paper_scale_is_the_official_schedule():

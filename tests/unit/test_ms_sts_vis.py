@@ -260,7 +260,7 @@ def test_seqformers_weights_are_taken_up(seqformer, tmp_path):
 
 
 def test_settings_are_checked():
-    with pytest.raises(ConfigError, match=r"no variant 'all'; choose from baseline, encoder"):
+    with pytest.raises(ConfigError, match="'variant' must be one of 'baseline', 'encoder'"):
         config("ms_sts_vis", settings={"variant": "all"})
     with pytest.raises(ValueError, match="fuse must be"):
         AttentionOptions(fuse="sum")

@@ -16,6 +16,7 @@ from pycocotools import mask as mask_utils  # noqa: E402
 
 from methods.runtime.backbones import BACKBONES  # noqa: E402
 from methods.runtime.clips import ClipTargets  # noqa: E402
+from methods.runtime.configs import build_config  # noqa: E402
 from methods.runtime.facts import DatasetFacts  # noqa: E402
 from methods.runtime.queries import QueryRecorder  # noqa: E402
 from methods.vistr import config  # noqa: E402
@@ -216,7 +217,7 @@ class Frames:
 def model(tmp_path_factory):
     register_all_modules(init_default_scope=True)
     settings = {"dims": 24, "ffn": 16, "clip_frames": 4, "encoder_layers": 1, "decoder_layers": 1}
-    built = config.build_config("smoke", facts(tmp_path_factory.mktemp("none")), "r18_tiny", settings).model.to_dict()
+    built = build_config("vistr", "smoke", facts(tmp_path_factory.mktemp("none")), "r18_tiny", settings).model.to_dict()
     built.pop("type")
     torch.manual_seed(3)
     network = GapVisTR(**built)
@@ -297,7 +298,7 @@ def test_empty_slots_of_long_videos_open_no_tracks(model):
 @pytest.mark.parametrize("backbone", sorted(BACKBONES))
 def test_every_scale_with_every_backbone(tmp_path, scale, backbone):
     settings = {"memory_stride": 32, "mask_channels": (16, 8, 8, 8)} if backbone == "swin_l" else {}
-    built = config.build_config(scale, facts(tmp_path), backbone, settings if scale != "paper" else {})
+    built = build_config("vistr", scale, facts(tmp_path), backbone, settings if scale != "paper" else {})
     assert len(built.model.head.channels) == len(built.model.head.mask_channels)
     assert built.model.head.frames == built.settings["clip_frames"]
     if scale == "paper":
@@ -313,7 +314,7 @@ def test_every_scale_with_every_backbone(tmp_path, scale, backbone):
         ("r50", {"schedule": "poly"}, {}, "setting 'schedule' must be one of 'step', 'cosine', not 'poly'"),
         ("swin_l", {"memory_stride": 16}, {}, "only a ResNet has a memory_stride below 32; set 32 for swin_l"),
         ("r50", {"memory_stride": 16}, {}, "memory_stride 16 needs 3 mask_channels, one per level"),
-        ("r50", {"slots": 0}, {}, "setting 'slots' must be at least 1, not 0"),
+        ("r50", {"slots": 0}, {}, "setting 'slots' must be a whole number and at least 1, not 0"),
         ("r50", {"instance_channels": 6}, {}, "instance_channels must be a multiple of 4, not 6"),
         ("r50", {}, {"clip_stride": 36}, "'clip_stride' must be from 1 to 35, so that clips of 36 frames overlap"),
         ("r50", {"solts": 3}, {}, "there is no setting 'solts'"),
@@ -321,4 +322,4 @@ def test_every_scale_with_every_backbone(tmp_path, scale, backbone):
 )
 def test_mistakes_in_settings_are_named(tmp_path, backbone, settings, inference, message):
     with pytest.raises(ConfigError, match=message):
-        config.build_config("paper", facts(tmp_path), backbone, settings, inference)
+        build_config("vistr", "paper", facts(tmp_path), backbone, settings, inference)

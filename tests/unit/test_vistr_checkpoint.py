@@ -11,10 +11,10 @@ ensure_ops()
 
 from mmdet.utils import register_all_modules  # noqa: E402
 
+from methods.runtime.configs import build_config  # noqa: E402
 from methods.runtime.facts import DatasetFacts  # noqa: E402
 from methods.runtime.weights import save_weights  # noqa: E402
 from methods.vistr.checkpoint import convert, load_initial, load_released  # noqa: E402
-from methods.vistr.config import build_config  # noqa: E402
 from methods.vistr.model import GapVisTR  # noqa: E402
 from mindthegap.errors import InputError  # noqa: E402
 
@@ -47,7 +47,7 @@ def small(tmp_path, backbone="r18_tiny", classes=3, **settings):
     names = tuple(f"class {index}" for index in range(classes))
     ids = tuple(range(1, classes + 1))
     facts = DatasetFacts("tiny", "train", tmp_path, tmp_path, "0", names, ids, 2, 8, 8, 3, 2, (96, 160))
-    config = build_config("paper", facts, backbone, {**SMALL, **settings}, {"clip_stride": 1}).model.to_dict()
+    config = build_config("vistr", "paper", facts, backbone, {**SMALL, **settings}, {"clip_stride": 1}).model.to_dict()
     config.pop("type")
     torch.manual_seed(0)
     return GapVisTR(**config)

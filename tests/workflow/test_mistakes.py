@@ -64,6 +64,13 @@ def test_user_errors_exit_with_2(project):
     assert project.run("--cores", "1", "--config", "scale=papre", check=False).returncode == 2
 
 
+def test_a_setting_that_its_method_cannot_use_is_named_before_anything_runs(project):
+    project.edit(lambda config: config["scales"]["smoke"].update(training={"masktrack_rcnn": {"lr": -0.1}}))
+    text = fails(project)
+    assert "error: masktrack_rcnn (smoke): setting 'lr' must be above 0, not -0.1." in text
+    assert not (project.out / "datasets").exists()
+
+
 def test_missing_initial_weights_are_named_before_anything_runs(project):
     weights = {"masktrack_rcnn": {"r18_tiny": "data/weights/none.pth"}}
     project.edit(lambda config: config["scales"]["smoke"].update(init_weights=weights))

@@ -2,7 +2,6 @@
 import sys
 from pathlib import Path
 
-from methods.runtime.configs import check_scale
 from mindthegap.config import experiments, parse_config
 from mindthegap.data import source_files
 from mindthegap.errors import EXIT_USER_ERROR, MindTheGapError
@@ -27,6 +26,8 @@ try:
     CONFIG = parse_config(config, " + ".join(map(str, workflow.configfiles)) or "config.yaml")
     check_writable(f"{CONFIG.results}/{CONFIG.scale}")
     if CONFIG.entry == "training":
+        from methods.runtime.configs import check_scale  # runs that train nothing need no methods
+
         check_scale(CONFIG.scales[CONFIG.scale])
 except MindTheGapError as error:
     stop(error)
